@@ -1,0 +1,103 @@
+"""Associations that we open: to send, to ask, to echo."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
+
+from dicom_node.errors import PeerError
+from dicom_node.settings import Destination
+
+CONNECT_S = 10.0
+ANSWER_S = 60.0
+
+
+@contextmanager
+def association(
+    destination: Destination,
+    calling_ae: str,
+    contexts: Sequence[PresentationContext],
+    handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
+) -> Iterator[Association]:
+    """An established association, released at the end of the block.
+
+    Raises
+    ------
+    PeerError
+        When the peer cannot be reached or refuses, with its own reason in words.
+
+    """
+    ae = AE(ae_title=calling_ae)
+    ae.connection_timeout = CONNECT_S
+    ae.acse_timeout = CONNECT_S
+    ae.dimse_timeout = ANSWER_S
+    ae.network_timeout = ANSWER_S
+    assoc = ae.associate(
+        destination.host,
+        destination.port,
+        contexts=list(contexts),
+        ae_title=destination.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
+    )
+    if not assoc.is_established:
+        raise PeerError(f"{describe(destination)}: {_why(assoc)}")
+    try:
+        yield assoc
+    finally:
+        if assoc.is_established:
+            assoc.release()
+
+
+def send_at_once(event: evt.Event) -> None:
+    """Switch Nagle's algorithm off: it holds the last packet of each message back for 40 ms."""
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def describe(destination: Destination) -> str:
+    """``name (AE@host:port)``: how messages name a destination."""
+    peer = f"{destination.ae_title}@{destination.host}:{destination.port}"
+    return peer if destination.name == peer else f"{destination.name} ({peer})"
+
+
+def echo(destination: Destination, calling_ae: str) -> None:
+    """Send a C-ECHO and demand success.
+
+    Raises
+    ------
+    PeerError
+        When there is no association or no success.
+
+    """
+    contexts = [build_context(Verification)]
+    with association(destination, calling_ae, contexts) as assoc:
+        demand_success(destination, "C-ECHO", assoc.send_c_echo())
+
+
+def demand_success(destination: Destination, what: str, answer: Dataset) -> None:
+    """Raise ``PeerError`` unless ``answer`` carries status 0x0000."""
+    if "Status" not in answer or answer.Status != 0x0000:
+        text = f"0x{answer.Status:04X}" if "Status" in answer else "no answer"
+        raise PeerError(f"{describe(destination)}: {what} ended with {text}")
+
+
+def _why(assoc: Association) -> str:
+    if assoc.is_rejected:
+        answer = assoc.acceptor.primitive
+        reason = answer.reason_str if answer is not None else "no reason given"
+        return f"association rejected: {reason}; check both AE titles at the peer"
+    if assoc.is_aborted:
+        return (
+            "association aborted, or no connection; "
+            "check address, port and firewall, and that the peer is up"
+        )
+    return "no association; check address and port"

@@ -1,0 +1,109 @@
+"""Proof that a destination keeps what it accepted: Storage Commitment as SCU (PS3.4 Annex J)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from pydicom.dataset import Dataset
+from pynetdicom import evt
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    StorageCommitmentPushModel,
+)
+
+from dicom_node.associate import association, demand_success
+from dicom_node.errors import LedgerError, PeerError
+from dicom_node.logs import logger
+from dicom_node.settings import Destination
+from dicom_node.store.commitments import Request
+from dicom_node.store.ledger import Ledger
+
+LOOK_S = 0.5
+# The well-known SOP Instance of the Push Model (PS3.4 J.3.5).
+PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
+REQUEST_COMMITMENT = 1  # N-ACTION type
+SAME_ASSOCIATION_S = 1.0  # some PACS report before we hang up; the others call back
+
+
+class Confirmer:
+    """Asks each destination that offers it, and takes the reports."""
+
+    def __init__(
+        self, destinations: Sequence[Destination], calling_ae: str, ledger: Ledger
+    ) -> None:
+        self._destinations = [d for d in destinations if d.confirm == "commitment"]
+        self._calling_ae = calling_ae
+        self._ledger = ledger
+        self._log = logger("confirm")
+        self._reported = threading.Event()
+
+    def handlers(self) -> list[tuple[object, Callable[..., object]]]:
+        """What the port shall call when a PACS calls back."""
+        return [(evt.EVT_N_EVENT_REPORT, self.report)]
+
+    def tick(self) -> float:
+        """Ask for what was accepted and not yet committed; seconds until the next look."""
+        for destination in self._destinations:
+            for request in self._ledger.commitments.due(destination.name):
+                self._ask(destination, request)
+        return LOOK_S
+
+    def _ask(self, destination: Destination, request: Request) -> None:
+        self._reported.clear()
+        contexts = [build_context(StorageCommitmentPushModel)]
+        try:
+            with association(destination, self._calling_ae, contexts, self.handlers()) as assoc:
+                status, _ = assoc.send_n_action(
+                    _references(request),
+                    REQUEST_COMMITMENT,
+                    StorageCommitmentPushModel,
+                    PUSH_MODEL_INSTANCE,
+                )
+                demand_success(destination, "commitment request", status)
+                self._reported.wait(SAME_ASSOCIATION_S)
+        except (PeerError, ValueError) as error:
+            # ValueError: the peer accepted the association but not the context.
+            self._log.warning(
+                "commitment not asked", destination=destination.name, reason=str(error)
+            )
+
+    def report(self, event: evt.Event) -> tuple[int, None]:
+        """Take an N-EVENT-REPORT (PS3.4 J.3.3) and answer it."""
+        try:
+            report = event.event_information
+            failed = {
+                str(item.ReferencedSOPInstanceUID): f"reason 0x{item.FailureReason:04X}"
+                for item in report.get("FailedSOPSequence") or []
+            }
+            self._take(str(report.TransactionUID), failed)
+        except LedgerError as error:
+            self._log.error("report not recorded", reason=str(error))
+            return 0x0110, None  # PS3.7 C: processing failure; the PACS may report again
+        except Exception as error:  # noqa: BLE001 - the edge of the wire
+            self._log.error("report not understood", error=error)
+            return 0x0110, None
+        return 0x0000, None
+
+    def _take(self, transaction_uid: str, failed: dict[str, str]) -> None:
+        words = f"{len(failed)} not committed" if failed else "all committed"
+        found = self._ledger.commitments.answered(transaction_uid, words)
+        if found is None:
+            self._log.warning("report on an unknown transaction")
+            return
+        job_id, destination = found
+        self._ledger.deliveries.confirm(job_id, destination, failed)
+        self._log.info("confirmed", job=job_id, destination=destination, reason=words)
+        self._reported.set()
+
+
+def _references(request: Request) -> Dataset:
+    ds = Dataset()
+    ds.TransactionUID = request.transaction_uid
+    ds.ReferencedSOPSequence = []
+    for sop_class_uid, sop_instance_uid in request.references:
+        item = Dataset()
+        item.ReferencedSOPClassUID = sop_class_uid
+        item.ReferencedSOPInstanceUID = sop_instance_uid
+        ds.ReferencedSOPSequence.append(item)
+    return ds

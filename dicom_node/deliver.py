@@ -1,0 +1,106 @@
+"""Stored results sent to one destination, with an outcome for each object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydicom import dcmread
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import _config
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+from dicom_node.associate import association
+from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
+from dicom_node.errors import ArchiveError, PeerError
+from dicom_node.logs import logger
+from dicom_node.settings import Destination
+from dicom_node.store.archive import Archive
+from dicom_node.store.deliveries import Parcel
+from dicom_node.store.ledger import Ledger
+
+LOOK_S = 0.2
+
+
+class Deliverer:
+    """One destination's postman: a slow destination delays nobody but itself."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        calling_ae: str,
+        archive: Archive,
+        ledger: Ledger,
+        delivered: Callable[[], None],
+    ) -> None:
+        self._destination = destination
+        self._calling_ae = calling_ae
+        self._archive = archive
+        self._ledger = ledger
+        self._delivered = delivered
+        self._log = logger("deliver").bind(destination=destination.name)
+        # The stored bytes go out as they are: what is sent twice is the same object.
+        _config.STORE_SEND_CHUNKED_DATASET = True
+
+    def tick(self) -> float:
+        """Send what is due of one job; seconds until the next look."""
+        parcels = self._ledger.deliveries.due(self._destination.name)
+        if not parcels:
+            return LOOK_S
+        sop_classes = sorted({parcel.sop_class_uid for parcel in parcels})
+        contexts = [
+            build_context(sop_class, syntax)
+            for sop_class in sop_classes
+            # A context each: a peer may take either, and our files are explicit VR little endian.
+            for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+        ]
+        try:
+            with association(self._destination, self._calling_ae, contexts) as assoc:
+                self._send_all(assoc, parcels)
+        except PeerError as error:
+            outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
+            self._ledger.deliveries.postpone(parcels, outcome)
+            self._log.warning("destination not reached", reason=str(error), objects=len(parcels))
+        self._delivered()
+        return 0.0
+
+    def _send_all(self, assoc: Association, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            if not assoc.is_established:
+                return  # the rest is still due and goes out on the next association
+            self._ledger.deliveries.begin(parcel)
+            outcome = self._send(assoc, parcel)
+            self._ledger.deliveries.end(parcel, outcome)
+            self._log.info(
+                "sent",
+                job=parcel.job_id,
+                sop_instance=parcel.sop_instance_uid,
+                state=outcome.event.value,
+                reason=outcome.reason,
+            )
+
+    def _send(self, assoc: Association, parcel: Parcel) -> Outcome:
+        accepted = [
+            context
+            for context in assoc.accepted_contexts
+            if context.abstract_syntax == UID(parcel.sop_class_uid)
+        ]
+        if not accepted:
+            return Outcome(
+                event=DeliveryEvent.REFUSAL,
+                status=None,
+                reason=f"does not take {UID(parcel.sop_class_uid).name}",
+            )
+        try:
+            self._archive.read(parcel.sha256)
+        except ArchiveError as error:
+            return Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
+        as_stored = any(ExplicitVRLittleEndian in context.transfer_syntax for context in accepted)
+        path = self._archive.path(parcel.sha256)
+        try:
+            # A peer that knows only implicit VR gets the same data set written anew.
+            answer = assoc.send_c_store(path if as_stored else dcmread(path))
+        except (ValueError, RuntimeError, OSError) as error:
+            return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=str(error))
+        status = int(answer.Status) if "Status" in answer else None
+        return outcome_of(status, str(answer.get("ErrorComment") or ""))

@@ -1,0 +1,121 @@
+"""The way of one stored object to one destination as an Enum, a table and one function."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+DELIVER_ATTEMPTS_PERMANENT = 3
+BACKOFF_FIRST_S = 5.0
+BACKOFF_MAX_S = 900.0
+DELIVER_BY_S = 72 * 3600.0
+
+
+class DeliveryState(enum.Enum):
+    """How far one object has come at one destination."""
+
+    WAITING = "waiting"
+    SENT = "sent"  # handed to the association, no answer yet
+    ACCEPTED = "accepted"  # answered with success
+    COMMITTED = "committed"  # the destination took responsibility (Storage Commitment)
+    SEEN = "seen"  # found in the study by a query
+    REFUSED = "refused"  # a permanent no, or no time left
+    UNKNOWN = "unknown"  # the destination may have stored it: the same bytes are sent again
+
+
+class DeliveryEvent(enum.Enum):
+    """What can happen to a delivery."""
+
+    SEND = "send"
+    SUCCESS = "success"
+    TRANSIENT = "transient"
+    NO_ANSWER = "no_answer"
+    REFUSAL = "refusal"
+    COMMIT = "commit"
+    COMMIT_FAILURE = "commit_failure"
+    FOUND = "found"
+    RESEND = "resend"  # by a person
+
+
+_TRY = {DeliveryEvent.SEND: DeliveryState.SENT, DeliveryEvent.REFUSAL: DeliveryState.REFUSED}
+TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
+    DeliveryState.WAITING: {**_TRY, DeliveryEvent.TRANSIENT: DeliveryState.WAITING},
+    DeliveryState.UNKNOWN: {**_TRY, DeliveryEvent.TRANSIENT: DeliveryState.UNKNOWN},
+    DeliveryState.SENT: {
+        # A restart finds objects that were being sent: whether they arrived is not known.
+        DeliveryEvent.SEND: DeliveryState.SENT,
+        DeliveryEvent.SUCCESS: DeliveryState.ACCEPTED,
+        DeliveryEvent.TRANSIENT: DeliveryState.WAITING,
+        DeliveryEvent.NO_ANSWER: DeliveryState.UNKNOWN,
+        DeliveryEvent.REFUSAL: DeliveryState.REFUSED,
+    },
+    DeliveryState.ACCEPTED: {
+        DeliveryEvent.COMMIT: DeliveryState.COMMITTED,
+        DeliveryEvent.COMMIT_FAILURE: DeliveryState.WAITING,
+        DeliveryEvent.FOUND: DeliveryState.SEEN,
+        DeliveryEvent.RESEND: DeliveryState.WAITING,
+    },
+    DeliveryState.COMMITTED: {
+        DeliveryEvent.FOUND: DeliveryState.SEEN,
+        DeliveryEvent.RESEND: DeliveryState.WAITING,
+    },
+    DeliveryState.SEEN: {DeliveryEvent.RESEND: DeliveryState.WAITING},
+    DeliveryState.REFUSED: {DeliveryEvent.RESEND: DeliveryState.WAITING},
+}
+ARRIVED = frozenset({DeliveryState.ACCEPTED, DeliveryState.COMMITTED, DeliveryState.SEEN})
+CONFIRMED = frozenset({DeliveryState.COMMITTED, DeliveryState.SEEN})
+TO_SEND = frozenset({DeliveryState.WAITING, DeliveryState.UNKNOWN, DeliveryState.SENT})
+
+
+class IllegalDeliveryEventError(ValueError):
+    """An event that cannot happen in this state."""
+
+
+def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
+    """The state after ``event``; the only place where a delivery's state is decided."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalDeliveryEventError(
+            f"a delivery that is {state.value} cannot have {event.value}"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one attempt to store one object gave: the event, the DIMSE status, and words."""
+
+    event: DeliveryEvent
+    status: int | None
+    reason: str
+
+
+def outcome_of(status: int | None, comment: str = "") -> Outcome:
+    """Judge a C-STORE-RSP status (PS3.4 Table B.2-1); ``None`` is an empty answer.
+
+    >>> outcome_of(0x0000).event, outcome_of(0xA700).event, outcome_of(None).event
+    (<DeliveryEvent.SUCCESS: 'success'>, <DeliveryEvent.TRANSIENT: 'transient'>, \
+<DeliveryEvent.NO_ANSWER: 'no_answer'>)
+    """
+    if status is None:
+        return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason="no answer")
+    text = f"status 0x{status:04X}" + (f": {comment}" if comment else "")
+    if status == 0x0000 or status >> 12 == 0xB:  # noqa: PLR2004 - success; Bxxx warns but stored
+        return Outcome(event=DeliveryEvent.SUCCESS, status=status, reason=text)
+    if status >> 8 == 0xA7 or status == 0x0110:  # noqa: PLR2004 - out of resources; processing failure
+        return Outcome(event=DeliveryEvent.TRANSIENT, status=status, reason=text)
+    return Outcome(event=DeliveryEvent.REFUSAL, status=status, reason=text)
+
+
+def next_attempt_at(
+    now: float, attempts: int, created_at: float, *, spread: float = 0.5
+) -> float | None:
+    """When to try again after ``attempts`` tries, or ``None`` when the time is up.
+
+    Doubles from 5 s to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that destinations
+    which fail together do not all come back together.
+    """
+    if now - created_at >= DELIVER_BY_S:
+        return None
+    pause = min(BACKOFF_FIRST_S * 2.0 ** max(0, attempts - 1), BACKOFF_MAX_S)
+    return now + pause * (0.75 + 0.5 * spread)

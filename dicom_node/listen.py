@@ -1,0 +1,91 @@
+"""The DICOM port: sockets and associations, nothing about what is stored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pynetdicom import AE, _config, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    StorageCommitmentPushModel,
+    Verification,
+)
+from pynetdicom.transport import ThreadedAssociationServer
+
+from dicom_node.associate import send_at_once
+from dicom_node.domain.dimse import IGNORED_CLASSES, INPUT_CLASSES, LOSSLESS_SYNTAXES
+from dicom_node.errors import ConfigurationError
+from dicom_node.logs import logger
+from dicom_node.settings import Listener
+
+Handler = tuple[Any, Callable[..., Any]]
+
+
+class Port:
+    """A listening AE; what happens with events is decided by the handlers it is given."""
+
+    def __init__(self, settings: Listener, spool: Path) -> None:
+        self._settings = settings
+        self._log = logger("listen")
+        self._server: ThreadedAssociationServer | None = None
+        # Data sets go to disk as they come, into the archive's own file system, so that keeping
+        # one is a rename. pynetdicom has no per-server setting for either.
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
+        tempfile.tempdir = str(spool)
+
+    def open(self, handlers: Sequence[Handler]) -> int:
+        """Bind the port and serve in threads; returns the port number.
+
+        Raises
+        ------
+        ConfigurationError
+            When the address cannot be had.
+
+        """
+        ae = self._application_entity()
+        address = (self._settings.host, self._settings.port)
+        try:
+            self._server = ae.start_server(
+                address,
+                block=False,
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, send_at_once),
+                    (evt.EVT_C_ECHO, _echo),
+                    *handlers,
+                ],
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"listener.port {address[1]} on {address[0]}: {error.strerror}; "
+                "stop the other program there or choose another port"
+            ) from None
+        self._log.info("listening", address=address[0], port=address[1], ae=ae.ae_title)
+        return address[1]
+
+    def close(self) -> None:
+        """Take no more associations; those that run may finish their object."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def _application_entity(self) -> AE:
+        ae = AE(ae_title=self._settings.ae_title)
+        ae.require_called_aet = True
+        ae.maximum_pdu_size = self._settings.max_pdu_bytes
+        ae.maximum_associations = self._settings.max_associations
+        ae.network_timeout = self._settings.idle_s
+        ae.acse_timeout = 10
+        ae.dimse_timeout = 60
+        ae.add_supported_context(Verification)
+        for sop_class in (*INPUT_CLASSES, *IGNORED_CLASSES):
+            ae.add_supported_context(sop_class, list(LOSSLESS_SYNTAXES))
+        # The PACS calls back as the SCP of Storage Commitment (PS3.4 J.3.3).
+        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        return ae
+
+
+def _echo(_event: evt.Event) -> int:
+    return 0x0000

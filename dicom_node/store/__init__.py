@@ -1,0 +1,1 @@
+"""Where data rests: files in the archive, facts in the ledger."""

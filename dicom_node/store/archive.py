@@ -1,0 +1,116 @@
+"""Files kept under the hash of their content, put once, safe when ``put`` returns."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from dicom_node.errors import ArchiveError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Archive:
+    """``objects/<aa>/<sha256>`` below a folder; names never come from the wire.
+
+    Every method that returns normally has made its effect durable (fsync of file and folder).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.objects = folder / "objects"
+        self.spool = folder / "spool"
+        for place in (self.objects, self.spool):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, sha256: str) -> Path:
+        """Where the content with this hash lies, whether it is there or not."""
+        if _SHA256.fullmatch(sha256) is None:
+            raise ArchiveError(
+                f"{sha256[:80]!r} is no SHA-256; nothing is stored under such a name"
+            )
+        return self.objects / sha256[:2] / sha256
+
+    def read(self, sha256: str) -> bytes:
+        """The whole content, checked against its name.
+
+        Raises
+        ------
+        ArchiveError
+            When the file is missing or is not what its name says.
+
+        """
+        path = self.path(sha256)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArchiveError(f"object {sha256[:12]}…: {error.strerror}; restore {path}") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ArchiveError(f"object {sha256[:12]}…: content has changed; restore {path}")
+        return content
+
+    def put(self, content: bytes) -> str:
+        """Keep ``content`` and return its hash; the same content again changes nothing."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self.path(sha256).exists():
+            return sha256
+        part = self.new_part()
+        try:
+            part.write_bytes(content)
+            self.adopt(part, sha256)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        return sha256
+
+    def new_part(self) -> Path:
+        """A fresh name in the spool folder, on the same file system as the objects."""
+        return self.spool / f"{secrets.token_hex(16)}.part"
+
+    def adopt(self, part: Path, sha256: str) -> Path:
+        """Move a finished spool file under its hash, durably; put-if-absent.
+
+        Raises
+        ------
+        ArchiveError
+            When the disk cannot take it; the spool file is then still there.
+
+        """
+        target = self.path(sha256)
+        try:
+            _sync(part)
+            if target.exists():
+                part.unlink()
+                return target
+            if not target.parent.is_dir():
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                _sync(self.objects)
+            part.replace(target)
+            _sync(target.parent)
+        except OSError as error:
+            raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
+        return target
+
+    def sweep(self) -> int:
+        """Remove spool files that a crash left behind; call before anything is received."""
+        leftovers = list(self.spool.iterdir())
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        return len(leftovers)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

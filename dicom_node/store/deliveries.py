@@ -1,0 +1,294 @@
+"""The ledger's deliveries: each stored object's way to each destination."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from dicom_node.domain.delivery import (
+    ARRIVED,
+    CONFIRMED,
+    DELIVER_ATTEMPTS_PERMANENT,
+    TO_SEND,
+    DeliveryEvent,
+    DeliveryState,
+    Outcome,
+    advance,
+    next_attempt_at,
+)
+from dicom_node.domain.job import JobEvent, JobState
+from dicom_node.store import events
+from dicom_node.store import tables as t
+from dicom_node.store.database import Database, insert_if_absent, now
+from dicom_node.store.jobs import change_job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A destination as the ledger needs to know it: what it gets, and what proves arrival."""
+
+    name: str
+    outputs: tuple[str, ...]
+    needs_commitment: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """One object that is due at one destination."""
+
+    delivery_id: int
+    job_id: str
+    study_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    sha256: str
+    size: int
+
+
+class DeliveryLedger:
+    """What delivering and confirming read and write."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def plan(self, destinations: Sequence[Plan]) -> int:
+        """Make deliveries of every finished job's DICOM results; the number of jobs planned."""
+        with self._database.write() as connection:
+            at = now(connection)
+            rows = connection.execute(
+                select(t.jobs.c.id)
+                .where(t.jobs.c.planned_at.is_(None), t.jobs.c.state.in_(_FINISHED))
+                .with_for_update(skip_locked=True)
+            ).all()
+            for row in rows:
+                _plan_job(connection, row.id, destinations, at)
+            return len(rows)
+
+    def due(self, destination: str, limit: int = 64) -> list[Parcel]:
+        """Objects due at a destination, those of the oldest job first; of one job only."""
+        d, a, j, s = t.deliveries, t.artefacts, t.jobs, t.studies
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(
+                    d.c.id, d.c.job_id, s.c.study_instance_uid, a.c.sop_class_uid,
+                    a.c.sop_instance_uid, a.c.sha256, a.c.size,
+                )
+                .join(a, a.c.id == d.c.artefact_id)
+                .join(j, j.c.id == d.c.job_id)
+                .join(s, s.c.id == j.c.study_id)
+                .where(
+                    d.c.destination == destination,
+                    d.c.state.in_([state.value for state in TO_SEND]),
+                    d.c.next_at <= now(connection),
+                )
+                .order_by(j.c.created_at, d.c.id)
+                .limit(limit)
+            ).all()  # fmt: skip
+        parcels = [
+            Parcel(
+                delivery_id=row.id,
+                job_id=row.job_id,
+                study_instance_uid=row.study_instance_uid,
+                sop_class_uid=row.sop_class_uid,
+                sop_instance_uid=row.sop_instance_uid,
+                sha256=row.sha256,
+                size=row.size,
+            )
+            for row in rows
+        ]
+        return [parcel for parcel in parcels if parcel.job_id == parcels[0].job_id]
+
+    def begin(self, parcel: Parcel) -> None:
+        """Write down that the object is being sent, before its first byte leaves."""
+        with self._database.write() as connection:
+            at = now(connection)
+            row = _delivery(connection, parcel.delivery_id)
+            _change(connection, row, DeliveryEvent.SEND, at, reason="", attempts=row.attempts + 1)
+
+    def end(self, parcel: Parcel, outcome: Outcome) -> None:
+        """Write down what became of an attempt, and what that means for the job."""
+        with self._database.write() as connection:
+            at = now(connection)
+            row = _delivery(connection, parcel.delivery_id)
+            _end(connection, row, outcome, at)
+            _settle_job(connection, parcel.job_id, at)
+
+    def postpone(self, parcels: Iterable[Parcel], outcome: Outcome) -> None:
+        """The destination could not be reached: every parcel counts an attempt and waits."""
+        with self._database.write() as connection:
+            at = now(connection)
+            for parcel in parcels:
+                row = _delivery(connection, parcel.delivery_id)
+                row_state = DeliveryState(row.state)
+                if row_state is DeliveryState.SENT:
+                    continue
+                connection.execute(
+                    update(t.deliveries)
+                    .where(t.deliveries.c.id == row.id)
+                    .values(attempts=row.attempts + 1)
+                )
+                _end(connection, _delivery(connection, parcel.delivery_id), outcome, at)
+
+    def confirm(self, job_id: str, destination: str, failed: dict[str, str]) -> None:
+        """Take over a destination's report on a job's objects; ``failed``: UID to reason."""
+        with self._database.write() as connection:
+            at = now(connection)
+            for row in _accepted(connection, job_id, destination):
+                reason = failed.get(row.sop_instance_uid)
+                if reason is None:
+                    _change(connection, row, DeliveryEvent.COMMIT, at, reason="commitment given")
+                else:
+                    _change(
+                        connection, row, DeliveryEvent.COMMIT_FAILURE, at, reason=reason, next_at=at
+                    )
+            _settle_job(connection, job_id, at)
+
+    def resend(self, job_id: str, destination: str | None, actor: str) -> int:
+        """Send a job's stored objects again, by a person's wish; how many."""
+        with self._database.write() as connection:
+            at = now(connection)
+            query = select(t.deliveries).where(t.deliveries.c.job_id == job_id)
+            if destination is not None:
+                query = query.where(t.deliveries.c.destination == destination)
+            rows = connection.execute(query.with_for_update()).all()
+            sent_back = False
+            for row in rows:
+                if DeliveryState(row.state) in TO_SEND:
+                    connection.execute(
+                        update(t.deliveries).where(t.deliveries.c.id == row.id).values(next_at=at)
+                    )
+                    continue
+                _change(
+                    connection, row, DeliveryEvent.RESEND, at, actor=actor, reason="by a person",
+                    attempts=0, refusals=0, next_at=at, created_at=at,
+                )  # fmt: skip
+                sent_back = True
+            if sent_back:
+                _settle_job(connection, job_id, at)
+            return len(rows)
+
+
+# Jobs in these states have results to send, when they have results at all.
+_FINISHED = [state.value for state in (JobState.ANALYSED, JobState.UNSUITABLE, JobState.FAILED)]
+
+
+def _plan_job(connection: Connection, job_id: str, destinations: Sequence[Plan], at: float) -> None:
+    artefacts = connection.execute(
+        select(t.artefacts)
+        .where(t.artefacts.c.job_id == job_id, t.artefacts.c.sop_instance_uid != "")
+        .order_by(t.artefacts.c.id)
+    ).all()
+    for destination in destinations:
+        for artefact in artefacts:
+            if artefact.role in destination.outputs:
+                insert_if_absent(
+                    connection,
+                    t.deliveries,
+                    artefact_id=artefact.id,
+                    job_id=job_id,
+                    destination=destination.name,
+                    needs_commitment=int(destination.needs_commitment),
+                    state=DeliveryState.WAITING.value,
+                    next_at=at,
+                    created_at=at,
+                    updated_at=at,
+                )
+    connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(planned_at=at))
+
+
+def _delivery(connection: Connection, delivery_id: int) -> Row[tuple[object, ...]]:
+    query = select(t.deliveries).where(t.deliveries.c.id == delivery_id).with_for_update()
+    return connection.execute(query).one()
+
+
+def _accepted(
+    connection: Connection, job_id: str, destination: str
+) -> Sequence[Row[tuple[object, ...]]]:
+    return connection.execute(
+        select(t.deliveries, t.artefacts.c.sop_instance_uid)
+        .join(t.artefacts, t.artefacts.c.id == t.deliveries.c.artefact_id)
+        .where(
+            t.deliveries.c.job_id == job_id,
+            t.deliveries.c.destination == destination,
+            t.deliveries.c.state == DeliveryState.ACCEPTED.value,
+        )
+    ).all()
+
+
+def _end(connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome, at: float) -> None:
+    """Take over an outcome; a repeated refusal or the end of the time is final."""
+    event, reason = outcome.event, outcome.reason
+    values: dict[str, Any] = {"last_status": outcome.status}
+    if event is DeliveryEvent.REFUSAL and row.refusals + 1 < DELIVER_ATTEMPTS_PERMANENT:
+        # Some PACS refuse what they take a minute later, such as a study that is still arriving.
+        event, values["refusals"] = DeliveryEvent.TRANSIENT, row.refusals + 1
+    if event in {DeliveryEvent.TRANSIENT, DeliveryEvent.NO_ANSWER}:
+        spread = random.random()  # noqa: S311 - jitter, not a secret
+        later = next_attempt_at(at, row.attempts, row.created_at, spread=spread)
+        if later is None:
+            event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
+        else:
+            values["next_at"] = later
+    _change(connection, row, event, at, reason=reason, **values)
+
+
+def _change(
+    connection: Connection,
+    row: Row[tuple[object, ...]],
+    event: DeliveryEvent,
+    at: float,
+    *,
+    reason: str,
+    actor: str = "deliver",
+    **values: Any,  # noqa: ANN401 - columns of the row
+) -> None:
+    """Advance one delivery under its state, with its event row."""
+    state = advance(DeliveryState(row.state), event)
+    connection.execute(
+        update(t.deliveries)
+        .where(t.deliveries.c.id == row.id, t.deliveries.c.state == row.state)
+        .values(**{"reason": reason, **values, "state": state.value, "updated_at": at})
+    )
+    study_id = connection.execute(
+        select(t.jobs.c.study_id).where(t.jobs.c.id == row.job_id)
+    ).scalar_one()
+    events.record(
+        connection,
+        at=at,
+        study_id=study_id,
+        subject="delivery",
+        subject_id=f"{row.id} {row.destination}"[:64],
+        event=event.value,
+        from_state=row.state,
+        to_state=state.value,
+        reason=reason,
+        actor=actor,
+    )
+
+
+def _settle_job(connection: Connection, job_id: str, at: float) -> None:
+    """Advance a job to where its deliveries are."""
+    rows = connection.execute(
+        select(t.deliveries.c.state, t.deliveries.c.needs_commitment).where(
+            t.deliveries.c.job_id == job_id
+        )
+    ).all()
+    states = [(DeliveryState(row.state), bool(row.needs_commitment)) for row in rows]
+    arrived = all(state in ARRIVED for state, _ in states)
+    confirmed = all(state in CONFIRMED for state, needed in states if needed)
+    proof = any(needed for _, needed in states)
+    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id).with_for_update()).one()
+    if job.state == JobState.ANALYSED.value and arrived:
+        change_job(connection, job, JobEvent.ALL_DELIVERED, at, actor="deliver", reason="")
+    elif job.state in _AFTER_DELIVERY and not arrived:
+        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason="sent again")
+    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one()
+    if job.state == JobState.DELIVERED.value and proof and confirmed:
+        change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm", reason="")
+
+
+_AFTER_DELIVERY = {JobState.DELIVERED.value, JobState.CONFIRMED.value}

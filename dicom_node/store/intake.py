@@ -1,0 +1,206 @@
+"""The ledger's record of associations and of the instances that came with them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from dicom_node.domain.instance import InstanceHeader
+from dicom_node.domain.study import StudyState
+from dicom_node.store import events
+from dicom_node.store import tables as t
+from dicom_node.store.database import Database, insert_if_absent, now
+
+
+class Intake(enum.Enum):
+    """What recording an instance amounted to; the sender gets 0x0000 for each of them."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"  # the same bytes came before: nothing to do
+    IGNORED = "ignored"
+    CONFLICT = "conflict"
+    MISMATCH = "patient_mismatch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """An instance whose file is durable, on its way into the ledger."""
+
+    header: InstanceHeader
+    sha256: str
+    size: int
+    association_id: int | None
+    calling_ae: str
+
+
+class IntakeLedger:
+    """What the listener writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open_association(self, called_ae: str, calling_ae: str, address: str) -> int:
+        """Record that a peer has come in; returns the association's id."""
+        with self._database.write() as connection:
+            result = connection.execute(
+                insert(t.associations).values(
+                    called_ae=called_ae,
+                    calling_ae=calling_ae,
+                    address=address,
+                    opened_at=now(connection),
+                )
+            )
+            key = result.inserted_primary_key
+            assert key is not None  # noqa: S101 - an INSERT of one row always has its key
+            return int(key[0])
+
+    def close_association(self, association_id: int, ending: str, objects: int, size: int) -> None:
+        """Record how an association ended (released, aborted, lost)."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(t.associations)
+                .where(t.associations.c.id == association_id)
+                .values(closed_at=now(connection), ending=ending, objects=objects, bytes=size)
+            )
+
+    def close_lost_associations(self) -> None:
+        """At start: associations that a crash left open are over."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(t.associations)
+                .where(t.associations.c.closed_at.is_(None))
+                .values(closed_at=now(connection), ending="node restarted")
+            )
+
+    def record_instance(self, received: Received) -> Intake:
+        """Make one instance part of its study; idempotent for the same bytes.
+
+        The transaction is durable on return: only then may the sender be answered 0x0000.
+        """
+        header = received.header
+        with self._database.write() as connection:
+            at = now(connection)
+            # The study's row is the lock: whoever holds it sees every instance of the study.
+            study = _study_of(connection, received, at)
+            known = connection.execute(
+                select(t.instances.c.sha256).where(
+                    t.instances.c.sop_instance_uid == header.sop_instance_uid
+                )
+            ).scalars()
+            hashes = set(known)
+            if received.sha256 in hashes:
+                return Intake.DUPLICATE
+            intake, reason = _judge(header, study, conflict=bool(hashes))
+            _insert(connection, received, study, intake, reason, at)
+            if intake is not Intake.IGNORED:
+                _touch(connection, study, header, intake, reason, at)
+            return intake
+
+
+def _study_of(connection: Connection, received: Received, at: float) -> Row[tuple[object, ...]]:
+    """The study's row, made when this is its first instance, locked against other receivers."""
+    header = received.header
+    query = (
+        select(t.studies)
+        .where(t.studies.c.study_instance_uid == header.study_instance_uid)
+        .with_for_update()
+    )
+    insert_if_absent(
+        connection,
+        t.studies,
+        study_instance_uid=header.study_instance_uid,
+        patient_id=header.patient_id,
+        accession_number=header.accession_number,
+        calling_ae=received.calling_ae,
+        state=StudyState.OPEN.value,
+        opened_at=at,
+        last_received_at=at,
+    )
+    return connection.execute(query).one()
+
+
+def _judge(
+    header: InstanceHeader, study: Row[tuple[object, ...]], *, conflict: bool
+) -> tuple[Intake, str]:
+    if header.own_result:
+        return Intake.IGNORED, "a result of this product that came back"
+    if header.modality != "MG":
+        return Intake.IGNORED, f"modality {header.modality or 'missing'} takes no part"
+    if conflict:
+        return Intake.CONFLICT, "this SOP Instance UID came before with other content"
+    if header.patient_id != study.patient_id:
+        return Intake.MISMATCH, "the study came before with another Patient ID"
+    return Intake.NEW, header.exclusion_text
+
+
+def _insert(
+    connection: Connection,
+    received: Received,
+    study: Row[tuple[object, ...]],
+    intake: Intake,
+    reason: str,
+    at: float,
+) -> None:
+    states = {Intake.IGNORED: t.InstanceState.IGNORED, Intake.CONFLICT: t.InstanceState.CONFLICT}
+    state = states.get(intake, t.InstanceState.KEPT)
+    header = received.header
+    connection.execute(
+        insert(t.instances).values(
+            study_id=study.id,
+            association_id=received.association_id,
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            sha256=received.sha256,
+            size=received.size,
+            header=header.to_json(),
+            received_at=at,
+            state=state.value,
+            reason=reason,
+        )
+    )
+    events.record(
+        connection,
+        at=at,
+        study_id=study.id,
+        subject="instance",
+        subject_id=header.sop_instance_uid,
+        event=f"received_{intake.value}",
+        to_state=state.value,
+        reason=reason or f"{header.kind.value}, by {header.kind_evidence}",
+        actor=received.calling_ae,
+    )
+
+
+def _touch(
+    connection: Connection,
+    study: Row[tuple[object, ...]],
+    header: InstanceHeader,
+    intake: Intake,
+    reason: str,
+    at: float,
+) -> None:
+    """Let the study know: time, hold, and the next revision when it was closed already."""
+    values: dict[str, object] = {"last_received_at": at}
+    if intake in {Intake.CONFLICT, Intake.MISMATCH}:
+        values |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
+    # An image that no analysis may use changes no result: it does not reopen a study.
+    if study.state == StudyState.CLOSED.value and header.exclusion is None:
+        values |= {"state": StudyState.OPEN.value, "revision": study.revision + 1, "opened_at": at}
+        events.record(
+            connection,
+            at=at,
+            study_id=study.id,
+            subject="study",
+            subject_id=header.study_instance_uid,
+            event="reopened",
+            from_state=StudyState.CLOSED.value,
+            to_state=StudyState.OPEN.value,
+            reason=f"a late image: revision {study.revision + 1}",
+            actor="receive",
+        )
+    connection.execute(update(t.studies).where(t.studies.c.id == study.id).values(**values))
+
+
+_HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}

@@ -1,0 +1,32 @@
+"""The ledger as one object, one attribute for each stage that uses it."""
+
+from __future__ import annotations
+
+from dicom_node.store.commitments import CommitmentLedger
+from dicom_node.store.database import Database
+from dicom_node.store.deliveries import DeliveryLedger
+from dicom_node.store.intake import IntakeLedger
+from dicom_node.store.jobs import JobLedger
+from dicom_node.store.overview import Overview
+from dicom_node.store.revisions import RevisionLedger
+from dicom_node.store.studies import StudyLedger
+from dicom_node.store.workers import WorkerLedger
+
+
+class Ledger:
+    """SQL is the truth; every query has a method named after the act."""
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url)
+        self.intake = IntakeLedger(self.database)
+        self.studies = StudyLedger(self.database)
+        self.jobs = JobLedger(self.database)
+        self.deliveries = DeliveryLedger(self.database)
+        self.commitments = CommitmentLedger(self.database)
+        self.revisions = RevisionLedger(self.database)
+        self.workers = WorkerLedger(self.database)
+        self.overview = Overview(self.database)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.database.close()

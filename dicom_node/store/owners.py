@@ -1,0 +1,34 @@
+"""Who holds a lease, told apart so well that a dead process of this host is known at once."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+
+def owner_name(pid: int) -> str:
+    """Host, boot, process and its start: no other process ever has the same name."""
+    return "/".join((socket.gethostname(), _boot_id(), str(pid), _started(pid) or "?"))
+
+
+def is_dead(owner: str) -> bool:
+    """Whether the owner was a process of this host that no longer runs; others' are unknown."""
+    host, _, rest = owner.partition("/")
+    boot, _, rest = rest.partition("/")
+    pid, _, started = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    return boot != _boot_id() or _started(int(pid)) != started
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _started(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # proc(5): field 22 is the start time; the name in field 2 may itself hold blanks.
+    return stat.rpartition(")")[2].split()[19]

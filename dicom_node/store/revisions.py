@@ -1,0 +1,78 @@
+"""The ledger's answer to a person who wants an exam analysed again."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+
+from dicom_node.domain.job import NEEDS_A_PERSON, JobEvent, JobState
+from dicom_node.domain.study import StudyState
+from dicom_node.errors import LedgerError
+from dicom_node.store import tables as t
+from dicom_node.store.database import Database, now
+from dicom_node.store.jobs import change_job
+from dicom_node.store.studies import make_job
+
+
+class RevisionLedger:
+    """What ``dicom-node rerun`` and ``resend`` write."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rerun(self, study_instance_uid: str, actor: str) -> str:
+        """Queue a study again; the job's id.
+
+        A job that was held, or ended without any result, is put back in the queue. One that has
+        results is followed by a new revision: what was sent once never changes.
+
+        Raises
+        ------
+        LedgerError
+            When the study is unknown, or still waits or is being analysed.
+
+        """
+        with self._database.write() as connection:
+            at = now(connection)
+            study = connection.execute(
+                select(t.studies)
+                .where(t.studies.c.study_instance_uid == study_instance_uid)
+                .with_for_update()
+            ).one_or_none()
+            if study is None:
+                raise LedgerError(f"study {study_instance_uid}: never received here")
+            job = connection.execute(
+                select(t.jobs)
+                .where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
+                .with_for_update()
+            ).one_or_none()
+            if job is None and study.state == StudyState.OPEN.value:
+                raise LedgerError(f"study {study_instance_uid}: still waits for images; send them")
+            if job is not None and job.state in {JobState.QUEUED.value, JobState.ANALYSING.value}:
+                raise LedgerError(
+                    f"study {study_instance_uid}: is {job.state} already; wait for it"
+                )
+            if job is not None and JobState(job.state) in NEEDS_A_PERSON and job.planned_at is None:
+                change_job(
+                    connection, job, JobEvent.REQUEUED, at, actor=actor, reason="by a person",
+                    reason_code="", attempts=0, next_at=None, hinted_at=None,
+                )  # fmt: skip
+                return str(job.id)
+            revision = study.revision + (job is not None)
+            connection.execute(
+                update(t.studies)
+                .where(t.studies.c.id == study.id)
+                .values(revision=revision, hold_code=None, hold_reason=None)
+            )
+            return make_job(connection, study, revision, at, actor=actor)
+
+    def newest_job(self, study_instance_uid: str) -> str | None:
+        """Id of the study's newest job."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                select(t.jobs.c.id)
+                .join(t.studies, t.studies.c.id == t.jobs.c.study_id)
+                .where(t.studies.c.study_instance_uid == study_instance_uid)
+                .order_by(t.jobs.c.revision.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+            return None if found is None else str(found)

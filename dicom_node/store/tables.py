@@ -1,0 +1,213 @@
+"""The ledger's tables."""
+
+from __future__ import annotations
+
+import enum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from dicom_node.domain.delivery import DeliveryState
+from dicom_node.domain.job import JobState
+from dicom_node.domain.study import StudyState
+
+# SQLite counts rowids only in a column declared INTEGER.
+ID = BigInteger().with_variant(Integer(), "sqlite")
+UID = String(64)
+SHA256 = String(64)
+# Times are seconds since 1970 by the database's clock; only the receiver's modality clock differs.
+TIME = Float(53)
+
+
+class InstanceState(enum.Enum):
+    """What became of a received instance."""
+
+    KEPT = "kept"
+    IGNORED = "ignored"  # accepted for the sender's sake; no part of any analysis
+    CONFLICT = "conflict"  # the same SOP Instance UID came before with other bytes
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _state(states: type[enum.Enum]) -> tuple[Column[str], CheckConstraint]:
+    """A state column with a CHECK built from its Enum: nothing else can stand there."""
+    values = ", ".join(f"'{state.value}'" for state in states)
+    return (
+        Column("state", String(20), nullable=False),
+        CheckConstraint(f"state IN ({values})", name="state"),
+    )
+
+
+associations = Table(
+    "associations",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("called_ae", String(16), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("opened_at", TIME, nullable=False),
+    Column("closed_at", TIME),
+    Column("ending", String(40)),
+    Column("objects", Integer, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("study_instance_uid", UID, nullable=False, unique=True),
+    Column("patient_id", Text, nullable=False),
+    Column("accession_number", Text, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    *_state(StudyState),
+    Column("reason", Text, nullable=False, default=""),
+    Column("hold_code", String(40)),  # set at intake: the next job starts HELD
+    Column("hold_reason", Text),
+    Column("revision", Integer, nullable=False, default=1),
+    Column("opened_at", TIME, nullable=False),
+    Column("last_received_at", TIME, nullable=False),
+    Index(None, "state"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("study_id", ID, ForeignKey("studies.id"), nullable=False, index=True),
+    Column("association_id", ID, ForeignKey("associations.id"), index=True),
+    Column("sop_instance_uid", UID, nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("sha256", SHA256, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("header", JSON, nullable=False),
+    Column("received_at", TIME, nullable=False),
+    *_state(InstanceState),
+    Column("reason", Text, nullable=False, default=""),
+    UniqueConstraint("sop_instance_uid", "sha256"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("study_id", ID, ForeignKey("studies.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("input_hash", SHA256, nullable=False),
+    *_state(JobState),
+    Column("reason_code", String(40), nullable=False, default=""),
+    Column("reason", Text, nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("token", Integer, nullable=False, default=0),
+    Column("lease_owner", String(200)),
+    Column("lease_until", TIME),
+    Column("next_at", TIME),
+    Column("hinted_at", TIME),
+    Column("planned_at", TIME),  # when deliveries were made of its artefacts
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    Column("bundle", Text, nullable=False, default=""),
+    Column("seconds", JSON, nullable=False, default=dict),
+    UniqueConstraint("study_id", "revision"),
+    Index(None, "state", "next_at"),
+)
+
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id"), primary_key=True),
+    Column("instance_id", ID, ForeignKey("instances.id"), primary_key=True),
+)
+
+artefacts = Table(
+    "artefacts",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("key", String(40), nullable=False),
+    Column("media_type", String(80), nullable=False),
+    Column("sop_class_uid", UID, nullable=False, default=""),
+    Column("sop_instance_uid", UID, nullable=False, default=""),
+    Column("sha256", SHA256, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    UniqueConstraint("job_id", "role", "key"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("artefact_id", ID, ForeignKey("artefacts.id"), nullable=False),
+    Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("destination", String(80), nullable=False),
+    *_state(DeliveryState),
+    Column("needs_commitment", Integer, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("refusals", Integer, nullable=False, default=0),
+    Column("next_at", TIME, nullable=False),
+    Column("last_status", Integer),
+    Column("reason", Text, nullable=False, default=""),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    UniqueConstraint("artefact_id", "destination"),
+    Index(None, "destination", "state", "next_at"),
+)
+
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("transaction_uid", UID, primary_key=True),
+    Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False),
+    Column("destination", String(80), nullable=False),
+    Column("requested_at", TIME, nullable=False),
+    Column("answered_at", TIME),
+    Column("reason", Text, nullable=False, default=""),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("bundle", Text, nullable=False),
+    Column("started_at", TIME, nullable=False),
+    Column("seen_at", TIME, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("at", TIME, nullable=False),
+    Column("study_id", ID, ForeignKey("studies.id"), index=True),
+    Column("subject", String(20), nullable=False),  # instance, study, job, delivery, association
+    Column("subject_id", String(64), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("from_state", String(20), nullable=False, default=""),
+    Column("to_state", String(20), nullable=False, default=""),
+    Column("reason", Text, nullable=False, default=""),
+    Column("actor", String(200), nullable=False),
+)

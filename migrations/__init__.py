@@ -1,0 +1,1 @@
+"""Schema revisions; each one must run under the code before it."""

@@ -1,0 +1,1 @@
+"""The worker: what happens to an exam between its headers and its result objects."""

@@ -1,0 +1,189 @@
+"""Values that pass between the worker's rooms, in the order in which they appear."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from dicom_node.domain.exam import Excluded, ViewPair
+
+FloatImage = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One decoded image: ``ds`` is its header without pixels, ``pixels`` (rows, columns) float32.
+
+    Pixels are oriented as stored (never flipped) and polarity-normalised, so that high means dense
+    (low-energy) or enhancing (recombined) whatever the photometric interpretation; padding is NaN-free
+    and set to the lowest valid value.
+    """
+
+    ds: Dataset
+    pixels: FloatImage
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the network grid lies on the source grid: crop, flip and scale, with an exact inverse.
+
+    ``source_shape`` and ``network_shape`` are (rows, columns). The crop box is in source pixels,
+    half-open. A network point (x, y), TLHC corner origin, is
+    ``source_x = left + (x - pad_x) / scale`` before the flip, and likewise for y; ``flipped`` means
+    that the source was mirrored about its vertical axis so that the chest wall is on the left.
+    """
+
+    source_shape: tuple[int, int]
+    network_shape: tuple[int, int]
+    top: int
+    left: int
+    bottom: int
+    right: int
+    scale: float
+    pad_x: float
+    pad_y: float
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class PreparedView:
+    """The network's input: ``image`` (2, H, W) float32 (low_energy, recombined), and its frame."""
+
+    image: FloatImage
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion of one view on the source grid of the recombined image.
+
+    ``mask`` (rows, columns) bool. ``outline`` closed polygon of (column, row) points with the
+    origin at the top left corner of the first pixel (PS3.3 C.18.6: its centre is 0.5\\0.5), first
+    point repeated at the end. Sizes in millimetres of the breast plane; None when no spacing is known.
+    """
+
+    mask: Mask
+    outline: npt.NDArray[np.float64]  # (N, 2)
+    area_mm2: float | None
+    long_axis_mm: float | None
+    long_axis: tuple[tuple[float, float], tuple[float, float]]  # two (column, row) end points
+    area_px: int
+    peak_probability: float  # highest probability of the segmentation network inside, [0, 1]
+
+
+@dataclass(frozen=True)
+class ViewResult:
+    """One analysed view: the pair it came from, its headers, its lesions and its heat map.
+
+    ``heat_map`` (H, W) float32 in [0, 1] on the network grid of ``frame``; None without a lesion.
+    ``gate`` is ``"lesion"`` or the reason why no lesion is reported (``"no_lesion"``).
+    """
+
+    pair: ViewPair
+    low_energy: Dataset
+    recombined: Dataset
+    frame: Frame
+    lesions: tuple[Lesion, ...]
+    heat_map: FloatImage | None
+    gate: str
+    spacing_mm: tuple[float, float] | None
+    spacing_rule: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One breast: its views and, where a lesion was found, the calibrated probability in [0, 1]."""
+
+    laterality: str  # "L" or "R"
+    views: tuple[ViewResult, ...]
+    p_malignant: float | None
+    decision: str  # "malignant" | "benign" | "indeterminate" | "no_lesion"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Identity and limits of the bundle that made a result; what every output names."""
+
+    name: str
+    version: str
+    uuid: str
+    sha256: str  # over the bundle's SHA256SUMS: changes with any byte of it
+    family: str  # "RefineNet-LW18 + Xception-PPM", for the SR's algorithm parameters
+    thresholds: Mapping[str, float]
+    statement: str  # one sentence on what it was trained on
+    clinical: bool = False
+    signed: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Status(enum.Enum):
+    """How an analysis ended, as the report must say it."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"  # a view is missing or could not be analysed; what there is, is reported
+    UNSUITABLE = "unsuitable"  # nothing in the exam that may be analysed
+    FAILED = "failed"  # it should have worked and did not
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What makes result UIDs the same again: nothing here is a clock or a dice.
+
+    ``created_at`` comes from the job row and is timezone-aware; ``input_hash`` covers the analysed
+    instances' hashes.
+    """
+
+    study_instance_uid: str
+    input_hash: str
+    revision: int
+    created_at: datetime
+    profile: str = "default"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything a report is written from."""
+
+    run: RunIdentity
+    status: Status
+    reason: str  # for people; empty when COMPLETE
+    reason_code: str  # for the ledger: "no_cem_pair", "pixel_decode", ...
+    findings: tuple[Finding, ...]
+    excluded: tuple[Excluded, ...]
+    missing: tuple[str, ...]  # "R MLO: low-energy image"
+    headers: tuple[Dataset, ...]  # header of every image received for the study, for references
+    card: ModelCard
+    seconds: Mapping[str, float]  # stage -> seconds, in order
+
+
+class Role(enum.Enum):
+    """What a stored artefact is for."""
+
+    SEG = "seg"
+    SR = "sr"
+    PREVIEW = "preview"  # PNG for the page: image with outline
+    HEAT_MAP = "heat_map"  # PNG for the page: image with heat map
+    ANALYSIS = "analysis"  # JSON for the page and for `faps analyse`
+
+
+@dataclass(frozen=True)
+class ResultObject:
+    """One artefact as bytes, encoded once: DICOM file bytes for SEG and SR, PNG or JSON otherwise.
+
+    ``key`` tells objects of one role apart (``"R-CC"``, ``"exam"``); (role, key) is unique in a run.
+    """
+
+    role: Role
+    key: str
+    media_type: str  # "application/dicom", "image/png", "application/json"
+    content: bytes
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
