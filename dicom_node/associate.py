@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
 
@@ -26,6 +27,7 @@ def association(
     calling_ae: str,
     contexts: Sequence[PresentationContext],
     handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """An established association, released at the end of the block.
 
@@ -45,6 +47,7 @@ def association(
         destination.port,
         contexts=list(contexts),
         ae_title=destination.ae_title,
+        ext_neg=list(roles),
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
     )
     if not assoc.is_established:

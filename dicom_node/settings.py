@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import tomllib
@@ -238,6 +239,18 @@ def child_environment(file: Path) -> dict[str, str]:
     return {**kept, CONFIG_VARIABLE: str(file)}
 
 
+def write_effective(settings: Settings, name: str = "effective.json") -> Path:
+    """Write what is in force, for a child process; readable by nobody else."""
+    folder = settings.data_dir / "run"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / name
+    file.touch(mode=0o600)
+    values = settings.model_dump(mode="json", exclude_none=True)
+    values["storage"]["data_dir"] = str(settings.data_dir)
+    file.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    return file
+
+
 def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read ``file`` (none: defaults only), then the environment, then ``overrides``.
 
@@ -266,6 +279,6 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{file}: not UTF-8 text; save it as UTF-8") from None
     try:
-        return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: not valid TOML: {error}") from None
+        return text, json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{file}: cannot be parsed: {error}") from None

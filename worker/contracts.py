@@ -23,8 +23,8 @@ class SourceImage:
     """One decoded image: ``ds`` is its header without pixels, ``pixels`` (rows, columns) float32.
 
     Pixels are oriented as stored (never flipped) and polarity-normalised, so that high means dense
-    (low-energy) or enhancing (recombined) whatever the photometric interpretation; padding is NaN-free
-    and set to the lowest valid value.
+    (low-energy) or enhancing (recombined) whatever the photometric interpretation; padding has the
+    lowest valid value.
     """
 
     ds: Dataset
@@ -63,11 +63,11 @@ class PreparedView:
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion of one view on the source grid of the recombined image.
+    r"""One lesion of one view on the source grid of the recombined image.
 
     ``mask`` (rows, columns) bool. ``outline`` closed polygon of (column, row) points with the
-    origin at the top left corner of the first pixel (PS3.3 C.18.6: its centre is 0.5\\0.5), first
-    point repeated at the end. Sizes in millimetres of the breast plane; None when no spacing is known.
+    origin at the top left corner of the first pixel (PS3.3 C.18.6: its centre is 0.5\0.5), first
+    point repeated at the end. Sizes are millimetres of the breast plane; None without a spacing.
     """
 
     mask: Mask
@@ -178,7 +178,7 @@ class Role(enum.Enum):
 class ResultObject:
     """One artefact as bytes, encoded once: DICOM file bytes for SEG and SR, PNG or JSON otherwise.
 
-    ``key`` tells objects of one role apart (``"R-CC"``, ``"exam"``); (role, key) is unique in a run.
+    ``key`` tells objects of one role apart (``"R-CC"``, ``"exam"``) within a run.
     """
 
     role: Role

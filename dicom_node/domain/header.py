@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.instance import ImageKind, InstanceHeader
 from dicom_node.domain.kind import FOR_PROCESSING, Kind, kind_of
+from dicom_node.domain.spacing import spacing_of
 from dicom_node.domain.view import ANALYSED_VIEWS, laterality_of, partial_view_of, view_of
 from dicom_node.errors import CannotUnderstand
 
@@ -166,35 +167,6 @@ def exclusion_of(
         if applies:
             return code, text
     return None, ""
-
-
-def spacing_of(ds: Dataset) -> tuple[tuple[float, float] | None, str]:
-    """(row, column) spacing in millimetres in the plane of the breast, and the rule used.
-
-    Imager Pixel Spacing is at the detector and never adjusted (PS3.3 C.8.11.7.1.3); Pixel Spacing
-    counts only where it was calibrated to something else (PS3.3 10.7.1.3).
-    """
-    imager = _pair(ds, "ImagerPixelSpacing")
-    pixel = _pair(ds, "PixelSpacing")
-    if pixel is not None and pixel != imager:
-        return pixel, "Pixel Spacing"
-    if imager is None:
-        return None, "no spacing"
-    magnification = float(ds.get("EstimatedRadiographicMagnificationFactor") or 0.0)
-    if magnification >= 1.0:
-        return (
-            (imager[0] / magnification, imager[1] / magnification),
-            "Imager Pixel Spacing / Estimated Radiographic Magnification Factor",
-        )
-    return imager, "Imager Pixel Spacing, uncorrected"
-
-
-def _pair(ds: Dataset, name: str) -> tuple[float, float] | None:
-    value = ds.get(name)
-    if value is None or isinstance(value, str) or len(value) != 2:  # noqa: PLR2004 - row, column
-        return None
-    row, column = float(value[0]), float(value[1])
-    return (row, column) if row > 0 and column > 0 else None
 
 
 def acquired_at(ds: Dataset) -> float | None:

@@ -1,0 +1,306 @@
+"""The command line of the node."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import sys
+import threading
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from dicom_node.associate import describe, echo
+from dicom_node.demo.run import Demo, Options
+from dicom_node.embedded import worker_command
+from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
+from dicom_node.logs import configure
+from dicom_node.node import Node
+from dicom_node.send import Sent, send_folder
+from dicom_node.settings import (
+    Destination,
+    Settings,
+    child_environment,
+    config_file,
+    load_settings,
+    write_effective,
+)
+from dicom_node.show import print_sheet, print_studies
+from dicom_node.store.ledger import Ledger
+from dicom_node.store.migrate import migrate as migrate_database
+
+app = typer.Typer(
+    help="DICOM node for AI on contrast-enhanced mammography. Research use, not for diagnosis.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default: node.toml here")
+]
+
+
+class Confirm(Enum):
+    """What proves that a destination given with --to keeps the results."""
+
+    NONE = "none"
+    COMMITMENT = "commitment"
+
+
+def _settings(config: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+    settings = load_settings(config or config_file(), overrides)
+    configure(settings.logs.level)
+    return settings
+
+
+def _ledger(config: Path | None) -> tuple[Settings, Ledger]:
+    settings = load_settings(config or config_file())
+    configure("error")
+    return settings, Ledger(settings.ledger_url)
+
+
+def peer(text: str, name: str | None = None, confirm: str = "none") -> Destination:
+    """``AE@host:port`` as a destination.
+
+    Raises
+    ------
+    ConfigurationError
+        When the text has another form.
+
+    """
+    ae_title, _, address = text.partition("@")
+    host, _, port = address.rpartition(":")
+    if not (ae_title and host and port.isdigit()):
+        raise ConfigurationError(f"{text!r} is no peer; write AE@host:port, as PACS@10.0.0.5:104")
+    values = {"name": name or text, "ae_title": ae_title, "host": host, "port": port}
+    try:
+        return Destination.model_validate({**values, "confirm": confirm})
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is no peer: {error}") from None
+
+
+@app.command()
+def up(
+    config: Config = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the listener")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of the page")] = None,
+    ae: Annotated[str | None, typer.Option(help="Our AE title")] = None,
+    to: Annotated[list[str] | None, typer.Option(help="AE@host:port that gets results")] = None,
+    confirm: Annotated[Confirm, typer.Option(help="Proof asked of --to")] = Confirm.NONE,
+) -> None:
+    """Everything in one go: node, worker and page. Ends with SIGTERM or Ctrl-C."""
+    overrides: dict[str, Any] = {"listener": {}, "web": {}, "storage": {}}
+    given = (("listener", "port", port), ("listener", "ae_title", ae), ("web", "port", http_port))
+    for section, key, value in given:
+        if value is not None:
+            overrides[section][key] = value
+    if data is not None:
+        overrides["storage"]["data_dir"] = str(data)
+    if to:
+        peers = [peer(text, confirm=confirm.value) for text in to]
+        overrides["destinations"] = [one.model_dump() for one in peers]
+    settings = _settings(config, overrides)
+    _run(Node(settings, embedded=settings.worker.embedded))
+
+
+@app.command()
+def serve(config: Config = None) -> None:
+    """The node without a worker: listener, delivery and page."""
+    _run(Node(_settings(config), embedded=False))
+
+
+def _run(node: Node) -> None:
+    """Run a node until a signal, then drain."""
+    stop = _until_signal()
+    node.start()
+    stop.wait()
+    node.stop()
+
+
+def _until_signal() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+@app.command()
+def worker(config: Config = None) -> None:
+    """One worker process, for one GPU or the CPU; start as many as you have GPUs."""
+    command = worker_command()
+    environment = child_environment(write_effective(_settings(config), "worker.json"))
+    os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, fixed arguments
+
+
+@app.command()
+def migrate(config: Config = None) -> None:
+    """Bring the database's schema to this version."""
+    settings, ledger = _ledger(config)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    migrate_database(ledger.database)
+    console.print("The database is up to date.")
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Say in words what is wrong with the settings."""
+    file = config or config_file()
+    settings = load_settings(file)
+    console.print(f"{file or 'defaults'}: the settings are valid.")
+    if not settings.destinations:
+        console.print("Note: no destination is configured; results stay on the page.")
+    for destination in settings.destinations:
+        console.print(f"Results go to {describe(destination)}, proof: {destination.confirm}.")
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(help="UID, accession number or ID")] = None,
+    config: Config = None,
+) -> None:
+    """All exams and their state, or everything about one of them."""
+    settings, ledger = _ledger(config)
+    if study is None:
+        print_studies(console, ledger.overview.studies())
+        return
+    for uid in _find(ledger, study):
+        sheet = ledger.overview.sheet(uid, settings.completeness.expected_views)
+        if sheet is not None:
+            print_sheet(console, sheet)
+
+
+def _find(ledger: Ledger, text: str) -> list[str]:
+    found = ledger.overview.find(text)
+    if not found:
+        raise LedgerError(f"{text!r}: no exam with this UID, accession number or Patient ID")
+    return found
+
+
+def _one(ledger: Ledger, text: str) -> str:
+    found = _find(ledger, text)
+    if len(found) > 1:
+        raise LedgerError(f"{text!r} names {len(found)} exams; give the Study Instance UID")
+    return found[0]
+
+
+@app.command()
+def rerun(
+    study: Annotated[str, typer.Argument(help="UID, accession number or Patient ID")],
+    config: Config = None,
+) -> None:
+    """Analyse an exam again; results that were sent are followed by a new revision."""
+    _, ledger = _ledger(config)
+    uid = _one(ledger, study)
+    job = ledger.revisions.rerun(uid, actor=f"cli {getpass.getuser()}")
+    console.print(f"{uid}: queued as job {job}.")
+
+
+@app.command()
+def resend(
+    study: Annotated[str, typer.Argument(help="UID, accession number or Patient ID")],
+    destination: Annotated[str | None, typer.Option(help="Only to this destination")] = None,
+    config: Config = None,
+) -> None:
+    """Send the stored results of an exam again, the same bytes."""
+    _, ledger = _ledger(config)
+    uid = _one(ledger, study)
+    job = ledger.revisions.newest_job(uid)
+    number = 0
+    if job is not None:
+        actor = f"cli {getpass.getuser()}"
+        number = ledger.deliveries.resend(job, destination, actor)
+    if number == 0:
+        raise LedgerError(f"{uid}: there are no results to send; see `dicom-node status {study}`")
+    console.print(f"{uid}: {number} objects are due again.")
+
+
+@app.command("echo")
+def echo_command(
+    destination: Annotated[str, typer.Argument(help="Configured name, or AE@host:port")],
+    config: Config = None,
+) -> None:
+    """C-ECHO to a destination."""
+    settings = load_settings(config or config_file())
+    named = {one.name: one for one in settings.destinations}
+    target = named.get(destination) or peer(destination)
+    echo(target, settings.listener.ae_title)
+    console.print(f"{describe(target)} answers.")
+
+
+@app.command()
+def send(
+    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files, or one file")],
+    to: Annotated[str, typer.Option(help="AE@host:port")],
+    ae: Annotated[str, typer.Option(help="AE title to call with")] = "DICOM_NODE",
+) -> None:
+    """Send DICOM files to any node, as a modality would."""
+    if not folder.exists():
+        raise ConfigurationError(f"{folder}: does not exist; name a folder with DICOM files")
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("sending", total=None)
+
+        def each(sent: Sent) -> None:
+            progress.advance(bar)
+            if not sent.accepted:
+                console.print(f"{sent.path.name}: not stored, {sent.reason}", style="red")
+
+        sent = send_folder(folder, peer(to), ae, each)
+    stored = sum(one.accepted for one in sent)
+    console.print(f"{stored} of {len(sent)} objects stored by {to}.")
+    if stored < len(sent):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after one exam")] = False,  # noqa: FBT002 - a flag
+    out: Annotated[Path | None, typer.Option(help="Copy what the PACS received here")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of the trial")] = Path("demo-data"),
+    seed: Annotated[int, typer.Option(help="Which phantom")] = 1,
+    port: Annotated[int, typer.Option(help="Port of the listener")] = 11112,
+    http_port: Annotated[int, typer.Option(help="Port of the page")] = 8080,
+    pacs_port: Annotated[int, typer.Option(help="Port of the small PACS")] = 11113,
+) -> None:
+    """A trial: one synthetic exam through the node into a small PACS, with a summary."""
+    configure("error")
+    data.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    trial = Demo(Options(data, seed, port, http_port, pacs_port, say))
+
+    def stay() -> None:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            for path in trial.pacs.received.values():
+                shutil.copy2(path, out / path.name)
+        if not once:
+            say("\nThe node is up; press Ctrl-C to end.")
+            _until_signal().wait()
+
+    trial.run(stay)
+
+
+def main() -> None:
+    """Run a command; a known error ends in one clear line and status 1."""
+    try:
+        app()
+    except FapsNodeError as error:
+        Console(stderr=True, soft_wrap=True).print(
+            f"dicom-node: {error}", style="red", markup=False, highlight=False
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A trial of the whole path on one machine, with synthetic images."""

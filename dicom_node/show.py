@@ -1,0 +1,71 @@
+"""The ledger's overview printed in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dicom_node.store.overview import StudyLine, StudySheet
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def print_studies(console: Console, studies: Sequence[StudyLine]) -> None:
+    """One line per exam, the newest first."""
+    if not studies:
+        console.print("No exam has arrived yet.")
+        return
+    table = Table("Last image", "Accession", "Patient ID", "From", "Images", "State", "Why")
+    for line in studies:
+        table.add_row(
+            _time(line.last_received_at),
+            *(escape(text) for text in (line.accession_number, line.patient_id, line.calling_ae)),
+            str(line.images),
+            line.state,
+            escape(line.reason),
+        )
+    console.print(table)
+
+
+def print_sheet(console: Console, sheet: StudySheet) -> None:
+    """Everything about one exam."""
+    line = sheet.line
+    console.print(f"[bold]{line.study_instance_uid}[/bold]  {line.state}")
+    console.print(f"accession {line.accession_number}, patient {line.patient_id}", markup=False)
+    if line.reason:
+        console.print(line.reason, markup=False)
+    cells = Table("View", "Low-energy", "Recombined", "Pair")
+    for cell in sheet.cells:
+        marks = ("yes" if mark else "-" for mark in (cell.low_energy, cell.recombined, cell.paired))
+        cells.add_row(cell.name, *marks)
+    console.print(cells)
+    left = [row for row in sheet.instances if row["reason"]]
+    if left:
+        table = Table("Image not analysed", "Kind", "Why")
+        for row in left:
+            table.add_row(row["sop_instance_uid"], row["header"].kind.value, escape(row["reason"]))
+        console.print(table)
+    results = Table("Result", "Destination", "State", "Attempts", "Last answer")
+    for row in sheet.deliveries:
+        name = f"{row['role']} {row['key']}"
+        results.add_row(
+            name, row["destination"], row["state"], str(row["attempts"]), escape(row["reason"])
+        )
+    console.print(results)
+    events = Table("When", "What", "Event", "To", "Why", "Who")
+    for row in sheet.events:
+        events.add_row(
+            _time(row["at"]),
+            row["subject"],
+            row["event"],
+            row["to_state"],
+            escape(row["reason"]),
+            escape(row["actor"]),
+        )
+    console.print(events)

@@ -1,0 +1,103 @@
+"""The list of exams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dicom_node.store.ledger import Ledger
+from dicom_node.store.overview import StudyLine, StudySheet
+from dicom_node.web.grid import ExamGrid, exam_grid
+from dicom_node.web.parcels import Tally, tallies
+from dicom_node.web.record import Breast
+from dicom_node.web.records import RecordShelf
+from dicom_node.web.words import STATES, StateWords
+
+SHOWN = 50
+SETTLED_FOR_S = 30.0  # a settled exam changes only by a person's wish: look again after that
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamRow:
+    """One exam in the list."""
+
+    line: StudyLine
+    words: StateWords
+    reason: str
+    grid: ExamGrid
+    breasts: tuple[Breast, ...]
+    tallies: tuple[Tally, ...]
+
+
+class ExamList:
+    """Rows of exams; those that have settled are kept for a while, as most of a list has."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        shelf: RecordShelf,
+        expected: Sequence[str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._shelf = shelf
+        self._expected = tuple(expected)
+        self._clock = clock
+        self._settled: dict[str, tuple[float, ExamRow]] = {}
+        self._lock = threading.Lock()
+
+    def newest(self) -> list[ExamRow]:
+        """The newest exams first."""
+        rows = [self._row(line) for line in self._ledger.overview.studies(SHOWN)]
+        self._forget_all_but({row.line.study_instance_uid for row in rows})
+        return [row for row in rows if row is not None]
+
+    def found(self, text: str) -> list[ExamRow]:
+        """Exams whose UID, accession number or Patient ID is ``text``."""
+        sheets = (self._sheet(uid) for uid in self._ledger.overview.find(text)[:SHOWN])
+        return [self._build(sheet) for sheet in sheets if sheet is not None]
+
+    def _row(self, line: StudyLine) -> ExamRow:
+        now = self._clock()
+        with self._lock:
+            read_at, kept = self._settled.get(line.study_instance_uid, (0.0, None))
+        if kept is not None and kept.line == line and now - read_at < SETTLED_FOR_S:
+            return kept
+        sheet = self._sheet(line.study_instance_uid)
+        assert sheet is not None  # noqa: S101 - studies are never deleted
+        row = self._build(sheet)
+        if _is_settled(row):
+            with self._lock:
+                self._settled[line.study_instance_uid] = (now, row)
+        return row
+
+    def _sheet(self, uid: str) -> StudySheet | None:
+        return self._ledger.overview.sheet(uid, self._expected)
+
+    def _build(self, sheet: StudySheet) -> ExamRow:
+        line = sheet.line
+        job_id = sheet.jobs[-1]["id"] if sheet.jobs else ""
+        record, problem = self._shelf.of_job(job_id, sheet.artefacts)
+        sent = tallies(row for row in sheet.deliveries if row["job_id"] == job_id)
+        late = next((f"{t.destination}: {t.trouble}" for t in sent if t.trouble), "")
+        return ExamRow(
+            line=line,
+            words=STATES[line.state],
+            reason=line.reason or late or problem,
+            grid=exam_grid(sheet.cells),
+            breasts=record.breasts if record is not None else (),
+            tallies=sent,
+        )
+
+    def _forget_all_but(self, shown: set[str]) -> None:
+        with self._lock:
+            for uid in self._settled.keys() - shown:
+                del self._settled[uid]
+
+
+def _is_settled(row: ExamRow) -> bool:
+    """Whether nothing is going on any more: every delivery has ended, for good or not."""
+    if row.words.tone == "work":
+        return False
+    return all(tally.done or tally.refused for tally in row.tallies)

@@ -1,0 +1,122 @@
+"""Result objects with their way to each destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dicom_node.domain.delivery import ARRIVED, CONFIRMED, DeliveryState
+from dicom_node.web.words import DELIVERY_TONES, ROLES, Tone, object_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How far one revision's objects have come at one destination."""
+
+    destination: str
+    total: int
+    arrived: int
+    confirmed: int
+    refused: int
+    confirmation_asked: bool
+    trouble: str  # why something is late or refused
+
+    @property
+    def words(self) -> str:
+        """``"3 of 5 accepted"``, ``"5 of 5 confirmed"``."""
+        if not self.confirmation_asked or self.confirmed < self.arrived < self.total:
+            words = f"{self.arrived} of {self.total} accepted"
+        else:
+            words = f"{self.confirmed} of {self.total} confirmed"
+        return f"{words}, {self.refused} refused" if self.refused else words
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is expected from this destination."""
+        return self.total == (self.confirmed if self.confirmation_asked else self.arrived)
+
+    @property
+    def tone(self) -> Tone:
+        """Red when refused, amber when late, green when done."""
+        if self.refused:
+            return "bad"
+        if self.done:
+            return "good"
+        return "warn" if self.trouble else "work"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """One object's state at one destination."""
+
+    destination: str
+    state: str
+    tone: Tone
+    attempts: int
+    status: str  # "0x0000", of the last C-STORE response
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """One DICOM result object."""
+
+    name: str
+    sop_instance_uid: str
+    size: int
+    parcels: tuple[Parcel, ...]
+
+
+def tallies(deliveries: Iterable[dict[str, Any]]) -> tuple[Tally, ...]:
+    """One tally for each destination, in the order in which they were planned."""
+    by_destination: dict[str, list[dict[str, Any]]] = {}
+    for row in deliveries:
+        by_destination.setdefault(str(row["destination"]), []).append(row)
+    return tuple(_tally(name, rows) for name, rows in by_destination.items())
+
+
+def _tally(destination: str, rows: Sequence[dict[str, Any]]) -> Tally:
+    states = [DeliveryState(row["state"]) for row in rows]
+    late = (
+        str(row["reason"])
+        for row, state in zip(rows, states, strict=True)
+        if state not in ARRIVED and row["reason"]
+    )
+    return Tally(
+        destination=destination,
+        total=len(rows),
+        arrived=sum(state in ARRIVED for state in states),
+        confirmed=sum(state in CONFIRMED for state in states),
+        refused=states.count(DeliveryState.REFUSED),
+        confirmation_asked=any(row["needs_commitment"] for row in rows),
+        trouble=next(late, ""),
+    )
+
+
+def result_files(
+    artefacts: Iterable[dict[str, Any]], deliveries: Sequence[dict[str, Any]]
+) -> tuple[ResultFile, ...]:
+    """The DICOM objects among one revision's artefacts, each with its deliveries."""
+    return tuple(
+        ResultFile(
+            name=object_name(artefact["role"], artefact["key"]),
+            sop_instance_uid=str(artefact["sop_instance_uid"]),
+            size=int(artefact["size"]),
+            parcels=tuple(_parcel(d) for d in deliveries if d["artefact_id"] == artefact["id"]),
+        )
+        for artefact in artefacts
+        if artefact["role"] in ROLES
+    )
+
+
+def _parcel(row: dict[str, Any]) -> Parcel:
+    status = row["last_status"]
+    return Parcel(
+        destination=str(row["destination"]),
+        state=str(row["state"]),
+        tone=DELIVERY_TONES.get(row["state"], "warn"),
+        attempts=int(row["attempts"]),
+        status="" if status is None else f"0x{status:04X}",
+        reason=str(row["reason"]),
+    )

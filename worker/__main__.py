@@ -1,0 +1,119 @@
+"""The command line of the analysis."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from dicom_node.domain.exam import FULL_EXAM
+from dicom_node.errors import ConfigurationError, FapsNodeError
+
+app = typer.Typer(
+    help="FAPS on contrast-enhanced mammography. Research use, not for diagnosis.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console(soft_wrap=True)
+Bundle = Annotated[Path | None, typer.Option(help="Model bundle; default: the shipped one")]
+Out = Annotated[Path, typer.Option(help="Folder to write to")]
+
+
+class Dialect(Enum):
+    """How images say what they are."""
+
+    STANDARD = "standard"
+    GE = "ge"
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC).replace(microsecond=0)  # noqa: TID251 - the edge: a person's command
+
+
+@app.command()
+def analyse(
+    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files of one or more exams")],
+    out: Out,
+    bundle: Bundle = None,
+) -> None:
+    """Analyse files without a network; writes SEG, SR, pictures and analysis.json."""
+    # torch takes seconds to import: commands that need none of it start at once.
+    from worker.load import default_bundle, load  # noqa: PLC0415
+    from worker.offline import analyse_files, find_exams  # noqa: PLC0415
+
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder}: is no folder; name one with DICOM files")
+    exams = find_exams(folder)
+    faps = load(bundle or default_bundle(), threads=os.cpu_count() or 1)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("analysing", total=len(exams))
+
+        def view_begins(view: str) -> None:
+            progress.update(bar, description=f"analysing {view}")
+
+        for analysis, where in analyse_files(exams, out, faps, FULL_EXAM, _now(), view_begins):
+            progress.advance(bar)
+            console.print(f"{where}: {analysis.status.value}", analysis.reason, markup=False)
+            for finding in analysis.findings:
+                p = finding.p_malignant
+                chance = "" if p is None else f", probability of malignancy {100 * p:.0f} %"
+                console.print(f"  {finding.laterality}: {finding.decision}{chance}")
+    console.print("Research use, not for diagnosis.")
+
+
+@app.command()
+def phantom(
+    out: Out,
+    exams: Annotated[int, typer.Option(min=1, help="How many exams")] = 1,
+    seed: Annotated[int, typer.Option(help="The first exam's seed")] = 1,
+    dialect: Annotated[Dialect, typer.Option(help="Vendor's dialect")] = Dialect.STANDARD,
+    run: Annotated[str, typer.Option(help="Another run is another study")] = "",
+    rows: Annotated[int, typer.Option(min=512)] = 3328,
+    columns: Annotated[int, typer.Option(min=512)] = 2560,
+) -> None:
+    """Write synthetic CEM exams as DICOM: CC and MLO of both breasts, low-energy + recombined."""
+    from worker.training.phantom.write import write_exams  # noqa: PLC0415
+
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("making phantoms")
+
+        def step(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        write_exams(
+            out,
+            exams=exams,
+            seed=seed,
+            dialect=dialect.value,
+            rows=rows,
+            columns=columns,
+            # The detector keeps its size whatever the matrix: a smaller one shows it coarser.
+            spacing_mm=0.07 * 3328 / rows,
+            run=run,
+            acquired=_now(),
+            progress=step,
+        )
+    console.print(f"{exams} synthetic exams in {out}. Research use, not for diagnosis.")
+
+
+def main() -> None:
+    """Run a command; a known error ends in one clear line and status 1."""
+    try:
+        app()
+    except FapsNodeError as error:
+        Console(stderr=True, soft_wrap=True).print(
+            f"faps: {error}", style="red", markup=False, highlight=False
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

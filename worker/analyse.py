@@ -1,0 +1,183 @@
+"""One exam from headers to result objects: a straight line, no branch but the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from dicom_node.domain.exam import Exam, Excluded, pair
+from dicom_node.domain.spacing import spacing_of
+from dicom_node.domain.study import missing_images
+from worker.contracts import (
+    Analysis,
+    Finding,
+    FloatImage,
+    ModelCard,
+    ResultObject,
+    Role,
+    RunIdentity,
+    Status,
+    ViewResult,
+)
+from worker.exam.lesions import outline
+from worker.faps.predictor import Faps
+from worker.reading import ReadView, Source, read_headers, read_views
+from worker.report.encode import encode
+from worker.report.preview import Overlay, render
+from worker.stopwatch import Stopwatch
+
+SIDES = ("R", "L")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A view that was segmented, with what the classifier needs of it."""
+
+    view: ReadView
+    result: ViewResult
+    probability: FloatImage
+
+
+def analyse(
+    sources: Sequence[Source],
+    run: RunIdentity,
+    faps: Faps,
+    expected_views: Sequence[str],
+    progress: Callable[[str], None] = lambda _view: None,
+) -> tuple[Analysis, tuple[ResultObject, ...]]:
+    """Analyse one exam and write its result objects.
+
+    An exam without a pair, or one whose pixels cannot be read, is reported too: the analysis then
+    says why, and so does its SR. ``progress`` is called with the name of each view when it begins.
+    """
+    stopwatch = Stopwatch()
+    exam = pair(source.header for source in sources)  # headers only
+    failed: list[Excluded] = []
+    seen: list[_Seen] = []
+    for view in read_views(exam.views, sources, faps.grid, failed, stopwatch):
+        progress(view.pair.name)
+        seen.append(_segment(view, faps, stopwatch))
+    with stopwatch.stage("classify"):
+        findings = tuple(
+            _classify(side, [s for s in seen if s.view.pair.laterality == side], faps)
+            for side in SIDES
+            if any(s.view.pair.laterality == side for s in seen)
+        )
+    with stopwatch.stage("preview"):
+        previews = _previews(seen, findings)
+    analysis = conclude(run, exam, failed, findings, sources, expected_views, faps.card)
+    with stopwatch.stage("encode"):
+        results = encode(replace(analysis, seconds=stopwatch.seconds))
+    return replace(analysis, seconds=stopwatch.seconds), (*results, *previews)
+
+
+def _segment(view: ReadView, faps: Faps, stopwatch: Stopwatch) -> _Seen:
+    with stopwatch.stage("segment"):
+        probability = faps.segment(view.prepared)
+    spacing, rule = spacing_of(view.recombined.ds)
+    frame = view.prepared.frame
+    with stopwatch.stage("outline"):
+        lesions = outline(probability, frame, spacing, thresholds=faps.thresholds)
+    result = ViewResult(
+        pair=view.pair,
+        low_energy=view.low_energy.ds,
+        recombined=view.recombined.ds,
+        frame=frame,
+        lesions=lesions,
+        heat_map=None,
+        gate="lesion" if lesions else "no_lesion",
+        spacing_mm=spacing,
+        spacing_rule=rule,
+    )
+    return _Seen(view, result, probability)
+
+
+def _classify(side: str, seen: Sequence[_Seen], faps: Faps) -> Finding:
+    """CC and MLO of one breast decide together, over the views in which a lesion was found."""
+    positive = [s for s in seen if s.result.lesions]
+    if not positive:
+        return Finding(side, tuple(s.result for s in seen), None, "no_lesion")
+    p_malignant, maps = faps.classify([(s.view.prepared, s.probability) for s in positive])
+    heat = {s.view.pair.name: heat_map for s, heat_map in zip(positive, maps, strict=True)}
+    results = tuple(replace(s.result, heat_map=heat.get(s.view.pair.name)) for s in seen)
+    return Finding(side, results, p_malignant, _decision(p_malignant, faps.card))
+
+
+def _decision(p_malignant: float, card: ModelCard) -> str:
+    if p_malignant >= card.thresholds["malignant_from"]:
+        return "malignant"
+    return "benign" if p_malignant < card.thresholds["benign_below"] else "indeterminate"
+
+
+def conclude(
+    run: RunIdentity,
+    exam: Exam,
+    failed: Sequence[Excluded],
+    findings: tuple[Finding, ...],
+    sources: Sequence[Source],
+    expected_views: Sequence[str],
+    card: ModelCard,
+) -> Analysis:
+    """How the analysis ended, with the reason in words."""
+    missing = missing_images((source.header for source in sources), expected_views)
+    problems = (*missing, *dict.fromkeys(entry.reason for entry in failed))
+    if findings:
+        status = Status.PARTIAL if problems else Status.COMPLETE
+        code, reason = ("incomplete", "; ".join(problems)) if problems else ("", "")
+    elif failed:
+        status, code, reason = Status.FAILED, failed[0].code, "; ".join(problems)
+    else:
+        status, code = Status.UNSUITABLE, "no_cem_pair"
+        reasons = dict.fromkeys(entry.reason for entry in exam.excluded)
+        reason = "; ".join(reasons) or "no image of a contrast-enhanced mammogram"
+    return Analysis(
+        run=run,
+        status=status,
+        reason=reason,
+        reason_code=code,
+        findings=findings,
+        excluded=(*exam.excluded, *failed),
+        missing=missing,
+        headers=read_headers(sources),
+        card=card,
+        seconds={},
+    )
+
+
+def report_failure(
+    sources: Sequence[Source], run: RunIdentity, card: ModelCard, code: str, reason: str
+) -> tuple[Analysis, tuple[ResultObject, ...]]:
+    """The report of an exam whose analysis failed again and again; touches no pixel."""
+    exam = pair(source.header for source in sources)
+    analysis = Analysis(
+        run=run,
+        status=Status.FAILED,
+        reason=reason,
+        reason_code=code,
+        findings=(),
+        excluded=exam.excluded,
+        missing=(),
+        headers=read_headers(sources),
+        card=card,
+        seconds={},
+    )
+    return analysis, encode(analysis)
+
+
+def _previews(seen: Sequence[_Seen], findings: Sequence[Finding]) -> tuple[ResultObject, ...]:
+    """Two pictures of each view for the page: the outline, and the heat map."""
+    results = {view.pair.name: view for finding in findings for view in finding.views}
+    overlays: tuple[tuple[Role, Overlay], ...] = (
+        (Role.PREVIEW, "outline"),
+        (Role.HEAT_MAP, "heat_map"),
+    )
+    return tuple(
+        ResultObject(
+            role=role,
+            key=s.view.pair.name.replace(" ", "-"),
+            media_type="image/png",
+            content=render(s.view.recombined.pixels, results[s.view.pair.name], overlay=overlay),
+        )
+        for s in seen
+        for role, overlay in overlays
+    )
