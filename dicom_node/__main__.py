@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from dicom_node.associate import describe, echo
+from dicom_node.associate import describe, echo, peer
 from dicom_node.demo.run import Demo, Options
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
@@ -24,7 +24,6 @@ from dicom_node.logs import configure
 from dicom_node.node import Node
 from dicom_node.send import Sent, send_folder
 from dicom_node.settings import (
-    Destination,
     Settings,
     child_environment,
     config_file,
@@ -64,26 +63,6 @@ def _ledger(config: Path | None) -> tuple[Settings, Ledger]:
     settings = load_settings(config or config_file())
     configure("error")
     return settings, Ledger(settings.ledger_url)
-
-
-def peer(text: str, name: str | None = None, confirm: str = "none") -> Destination:
-    """``AE@host:port`` as a destination.
-
-    Raises
-    ------
-    ConfigurationError
-        When the text has another form.
-
-    """
-    ae_title, _, address = text.partition("@")
-    host, _, port = address.rpartition(":")
-    if not (ae_title and host and port.isdigit()):
-        raise ConfigurationError(f"{text!r} is no peer; write AE@host:port, as PACS@10.0.0.5:104")
-    values = {"name": name or text, "ae_title": ae_title, "host": host, "port": port}
-    try:
-        return Destination.model_validate({**values, "confirm": confirm})
-    except ValueError as error:
-        raise ConfigurationError(f"{text!r} is no peer: {error}") from None
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
 
-from dicom_node.errors import PeerError
+from dicom_node.errors import ConfigurationError, PeerError
 from dicom_node.settings import Destination
 
 CONNECT_S = 10.0
@@ -70,6 +70,26 @@ def describe(destination: Destination) -> str:
     """``name (AE@host:port)``: how messages name a destination."""
     peer = f"{destination.ae_title}@{destination.host}:{destination.port}"
     return peer if destination.name == peer else f"{destination.name} ({peer})"
+
+
+def peer(text: str, name: str | None = None, confirm: str = "none") -> Destination:
+    """``AE@host:port`` as a destination.
+
+    Raises
+    ------
+    ConfigurationError
+        When the text has another form.
+
+    """
+    ae_title, _, address = text.partition("@")
+    host, _, port = address.rpartition(":")
+    if not (ae_title and host and port.isdigit()):
+        raise ConfigurationError(f"{text!r} is no peer; write AE@host:port, as PACS@10.0.0.5:104")
+    values = {"name": name or text, "ae_title": ae_title, "host": host, "port": port}
+    try:
+        return Destination.model_validate({**values, "confirm": confirm})
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is no peer: {error}") from None
 
 
 def echo(destination: Destination, calling_ae: str) -> None:

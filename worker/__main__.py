@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from dicom_node.domain.exam import FULL_EXAM
 from dicom_node.errors import ConfigurationError, FapsNodeError
+from dicom_node.settings import calm_openmp
 
 app = typer.Typer(
     help="FAPS on contrast-enhanced mammography. Research use, not for diagnosis.",
@@ -106,6 +107,7 @@ def phantom(
 
 def main() -> None:
     """Run a command; a known error ends in one clear line and status 1."""
+    calm_openmp()
     try:
         app()
     except FapsNodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from dicom_node.domain.exam import Exam, Excluded, pair
@@ -21,7 +22,7 @@ from worker.contracts import (
 )
 from worker.exam.lesions import outline
 from worker.faps.predictor import Faps
-from worker.reading import ReadView, Source, read_headers, read_views
+from worker.reading import READ_AHEAD, ReadView, Source, read_headers, read_views
 from worker.report.encode import encode
 from worker.report.preview import Overlay, render
 from worker.stopwatch import Stopwatch
@@ -171,13 +172,15 @@ def _previews(seen: Sequence[_Seen], findings: Sequence[Finding]) -> tuple[Resul
         (Role.PREVIEW, "outline"),
         (Role.HEAT_MAP, "heat_map"),
     )
-    return tuple(
-        ResultObject(
-            role=role,
-            key=s.view.pair.name.replace(" ", "-"),
-            media_type="image/png",
-            content=render(s.view.recombined.pixels, results[s.view.pair.name], overlay=overlay),
-        )
-        for s in seen
-        for role, overlay in overlays
-    )
+
+    def picture(s: _Seen, role: Role, overlay: Overlay) -> ResultObject:
+        view = results[s.view.pair.name]
+        content = render(s.view.recombined.pixels, view, overlay=overlay)
+        key = s.view.pair.name.replace(" ", "-")
+        return ResultObject(role=role, key=key, media_type="image/png", content=content)
+
+    with ThreadPoolExecutor(max_workers=READ_AHEAD) as pool:
+        futures = [
+            pool.submit(picture, s, role, overlay) for s in seen for role, overlay in overlays
+        ]
+        return tuple(future.result() for future in futures)

@@ -117,5 +117,6 @@ def next_attempt_at(
     """
     if now - created_at >= DELIVER_BY_S:
         return None
-    pause = min(BACKOFF_FIRST_S * 2.0 ** max(0, attempts - 1), BACKOFF_MAX_S)
+    doublings = min(max(0, attempts - 1), 16)  # the cap is reached long before
+    pause = min(BACKOFF_FIRST_S * 2.0**doublings, BACKOFF_MAX_S)
     return now + pause * (0.75 + 0.5 * spread)

@@ -116,7 +116,8 @@ def _match_view(
         _join(ffdm, recombined.pop(), evidence, pairs, excluded)
     kept, older = _newest(pairs)
     excluded += older
-    excluded += [_alone(header) for header in (*low, *recombined, *plain)]
+    others = [h for h in group if h.kind not in _ALONE]
+    excluded += [_alone(header) for header in (*low, *recombined, *plain, *others)]
     return kept, excluded
 
 
@@ -230,5 +231,6 @@ _ALONE = {
 
 
 def _alone(header: InstanceHeader) -> Excluded:
-    code, text = _ALONE[header.kind]
+    other = (header.kind.value, "this kind of image is not analysed")
+    code, text = _ALONE.get(header.kind, other)
     return Excluded(header.sop_instance_uid, code, text)

@@ -38,9 +38,22 @@ def header_from(
     Raises
     ------
     CannotUnderstand
-        When a UID that identifies the object is missing or is no UID (PS3.5 9.1).
+        When a UID that identifies the object is missing or is no UID (PS3.5 9.1), or an element's
+        bytes cannot be read.
 
     """
+    try:
+        return _header(ds, transfer_syntax_uid, recombined_description)
+    except CannotUnderstand:
+        raise
+    except Exception as error:
+        # pydicom converts values when they are asked for, and raises almost anything then.
+        raise CannotUnderstand(f"an element cannot be read: {type(error).__name__}") from error
+
+
+def _header(
+    ds: Dataset, transfer_syntax_uid: str, recombined_description: re.Pattern[str] | None
+) -> InstanceHeader:
     uids = {name: _uid(ds, name) for name in _IDENTITY}
     kind = kind_of(ds, recombined_description)
     laterality, conflict = laterality_of(ds)
@@ -120,7 +133,10 @@ def _field_of_view(ds: Dataset) -> tuple[str, ...]:
 
 def _number(ds: Dataset, name: str, default: int = 0) -> int:
     value = ds.get(name)
-    return default if value is None else int(value)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
 
 
 def exclusion_of(

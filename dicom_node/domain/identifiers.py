@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 
 # The namespace is a constant of the product: changing it would give every result a new identity.
 NAMESPACE = uuid.UUID("6d1c2f9e-5b0e-5e0a-9a52-3f0f5f1f7c11")
-_UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+")
+_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
 UID_MAX_LENGTH = 64  # PS3.5 9.1
 
 
@@ -20,14 +21,18 @@ def derive_uid(*parts: str) -> str:
     >>> derive_uid("a", "b") == derive_uid("a", "b") != derive_uid("ab")
     True
     """
-    # The separator cannot stand in a part by accident: two part lists never collide.
-    name = "\x1f".join(part.replace("\x1f", "\x1f\x1f") for part in parts)
-    return f"2.25.{uuid.uuid5(NAMESPACE, name).int}"
+    return f"2.25.{uuid.uuid5(NAMESPACE, _name(parts)).int}"
 
 
 def derive_id(*parts: str) -> str:
     """Opaque id (a UUID as text) derived from ``parts`` alone: job ids, asset tags."""
-    return str(uuid.uuid5(NAMESPACE, "id\x1f" + "\x1f".join(parts)))
+    return str(uuid.uuid5(NAMESPACE, "id\x1f" + _name(parts)))
+
+
+def _name(parts: Iterable[str]) -> str:
+    """One text of many; the separator is escaped in the parts, so two lists never collide."""
+    escaped = (part.replace("\x1e", "\x1e0").replace("\x1f", "\x1e1") for part in parts)
+    return "\x1f".join(escaped)
 
 
 def is_uid(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -95,9 +95,17 @@ def _synthetic(ds: Dataset) -> Kind | None:
             return Kind(ImageKind.TOMOSYNTHESIS, f"Image Type {token}")
         if token == "GENERATED_2D":  # noqa: S105 - a defined term, not a password
             return Kind(ImageKind.SYNTHETIC, f"Image Type {token}")
+    if _is_fuji_synthetic(ds):
+        return Kind(ImageKind.SYNTHETIC, "Manufacturer's Model Name FDR-3000AWS")
     if _SYNTHETIC_NAME.search(str(ds.get("SeriesDescription") or "")):
         return Kind(ImageKind.SYNTHETIC, "Series Description")
     return None
+
+
+def _is_fuji_synthetic(ds: Dataset) -> bool:
+    # Fuji's S-View images say DERIVED, PRIMARY and no more; a contrast image says POST_CONTRAST.
+    model = str(ds.get("ManufacturerModelName") or "").strip().upper()
+    return model == "FDR-3000AWS" and _image_type(ds)[:1] == ["DERIVED"] and not _tokens(ds)
 
 
 def _recombined_by_image_type(ds: Dataset) -> Kind | None:
@@ -135,13 +143,21 @@ def _high_energy_by_exposure(ds: Dataset) -> Kind | None:
     if _image_type(ds)[:1] != ["ORIGINAL"]:
         return None
     kvp = ds.get("KVP")
-    if kvp is not None and float(kvp) >= HIGH_ENERGY_KVP:
+    if _at_least(kvp, HIGH_ENERGY_KVP):
         return Kind(ImageKind.HIGH_ENERGY, f"KVP {kvp}")
     filters = str(ds.get("FilterMaterial") or "").upper()
     for material in HIGH_ENERGY_FILTERS:
         if material in filters:
             return Kind(ImageKind.HIGH_ENERGY, f"Filter Material {material}")
     return None
+
+
+def _at_least(value: Any, limit: float) -> bool:  # noqa: ANN401 - whatever a header holds
+    """Whether ``value`` is a number of at least ``limit``; what is no number proves nothing."""
+    try:
+        return float(value) >= limit
+    except (TypeError, ValueError):
+        return False
 
 
 def _recombined_by_sources(ds: Dataset) -> Kind | None:

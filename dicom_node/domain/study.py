@@ -91,7 +91,8 @@ def judge(arrival: Arrival, rule: CompletenessRule, now: float) -> Judgement:
     return Judgement(
         Verdict.WAIT,
         waiting_for(arrival.headers, rule.expected_views),
-        max(now, arrival.last_received_at + pause),
+        # While the sender is connected silence decides nothing, so no moment can be named.
+        None if arrival.association_open else arrival.last_received_at + pause,
     )
 
 

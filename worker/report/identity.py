@@ -1,0 +1,220 @@
+"""What every result object shares: patient, study, equipment, identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from dicom_node.domain.identifiers import derive_uid
+from worker.contracts import Analysis, Finding, ModelCard, Role, ViewResult
+from worker.report import codes
+from worker.report.wording import RESEARCH_USE, ascii_text, long_string
+
+MANUFACTURER = "FAPS Node"
+MODEL_NAME = "FAPS Node"
+IMPLEMENTATION_CLASS_UID = derive_uid("faps", "implementation")
+IMPLEMENTATION_VERSION = "FAPS_NODE_0"
+
+FIRST_SERIES_NUMBER = 9001  # far from what modalities count
+_OFFSET_LENGTH = 5  # +hhmm
+
+# Type 2 in every result object: written blank when the source lacks it.
+_ALWAYS = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber",
+)  # fmt: skip
+# Patient, Clinical Trial, General Study and Patient Study modules (PS3.3 C.7.1, C.7.2).
+_WHEN_PRESENT = (
+    "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
+    "PatientBirthTime", "OtherPatientNames", "OtherPatientIDsSequence", "EthnicGroup",
+    "PatientComments", "QualityControlSubject", "PatientIdentityRemoved", "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence", "ReferencedPatientSequence",
+    "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID",
+    "IssuerOfAccessionNumberSequence", "StudyDescription", "ProcedureCodeSequence",
+    "PhysiciansOfRecord", "ReferencedStudySequence", "ReasonForPerformedProcedureCodeSequence",
+    "AdmittingDiagnosesDescription", "PatientAge", "PatientSize", "PatientWeight",
+    "MedicalAlerts", "Allergies", "PregnancyStatus", "PatientState", "AdmissionID",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NamedView:
+    """A view with the key that its results go by: ``"R-CC"``, ``"R-CC-2"`` when repeated."""
+
+    key: str
+    finding: Finding
+    result: ViewResult
+
+    @property
+    def name(self) -> str:
+        """``"R CC"``, as people read it."""
+        return ascii_text(self.key.replace("-", " "))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one result object sits in the study; each is alone in its series."""
+
+    role: Role
+    key: str
+    modality: str
+    series_number: int
+    series_description: str
+
+
+def named_views(analysis: Analysis) -> Iterator[NamedView]:
+    """Every analysed view with a key that no other view of the exam has."""
+    seen: dict[str, int] = {}
+    for finding in analysis.findings:
+        for result in finding.views:
+            key = f"{result.pair.laterality}-{result.pair.view}"
+            seen[key] = seen.get(key, 0) + 1
+            yield NamedView(key if seen[key] == 1 else f"{key}-{seen[key]}", finding, result)
+
+
+def result_uid(analysis: Analysis, role: str, *key: str) -> str:
+    """UID of a thing that this run makes: the same run, model and input give the same UID."""
+    run = analysis.run
+    return derive_uid(
+        "faps", run.study_instance_uid, run.input_hash, analysis.card.sha256,
+        run.profile, str(run.revision), role, *key,
+    )  # fmt: skip
+
+
+def device_uid(card: ModelCard) -> str:
+    """UID of the algorithm as a device, new with any byte of the bundle (IHE AIR 6.5.3.1)."""
+    return derive_uid("faps", "device", card.sha256)
+
+
+def tracking(analysis: Analysis, view: NamedView, number: int) -> tuple[str, str]:
+    """Tracking identifier and UID of lesion ``number`` (from 1) of ``view``.
+
+    SEG and SR carry the same pair. No two images share one: viewers merge groups that do.
+    """
+    uid = result_uid(
+        analysis, "tracking", view.key, view.result.recombined.SOPInstanceUID, str(number)
+    )
+    return f"{view.name} lesion {number}", uid
+
+
+def source_header(analysis: Analysis) -> Dataset:
+    """The header that patient and study are copied from.
+
+    Raises
+    ------
+    ValueError
+        Without any header there is nobody to report on.
+    """
+    for finding in analysis.findings:
+        for view in finding.views:
+            return view.recombined
+    if not analysis.headers:
+        raise ValueError(
+            f"Study {analysis.run.study_instance_uid} has no readable header, so a result cannot "
+            "name its patient: pass the header of at least one received instance."
+        )
+    return analysis.headers[0]
+
+
+def stamp(ds: Dataset, analysis: Analysis, source: Dataset, place: Place) -> None:
+    """Write on ``ds`` everything that results share; what it held of that before is replaced.
+
+    Patient and study come from ``source`` as they are, odd values included: a result that spells
+    the patient otherwise than the images do is filed under another patient.
+    """
+    _copy_patient_and_study(ds, source)
+    ds.SOPInstanceUID = result_uid(analysis, place.role.value, place.key)
+    ds.SeriesInstanceUID = result_uid(analysis, f"{place.role.value} series", place.key)
+    ds.Modality = place.modality
+    ds.SeriesNumber = place.series_number
+    ds.InstanceNumber = 1
+    ds.SeriesDescription = long_string(place.series_description)
+    _write_time(ds, analysis.run.created_at, source)
+    card = analysis.card
+    ds.Manufacturer = MANUFACTURER
+    ds.ManufacturerModelName = MODEL_NAME
+    ds.DeviceSerialNumber = long_string(card.uuid)
+    ds.SoftwareVersions = software_versions(card)
+    ds.DeviceUID = device_uid(card)
+    ds.ContributingEquipmentSequence = Sequence(_contributing_equipment(analysis, source))
+
+
+def software_versions(card: ModelCard) -> list[str]:
+    """Name and version of the bundle, then the start of its checksum."""
+    return [long_string(f"{card.name} {card.version}"), f"sha256 {card.sha256[:16]}"]
+
+
+def _copy_patient_and_study(ds: Dataset, source: Dataset) -> None:
+    for keyword in ("SpecificCharacterSet", *_ALWAYS, *_WHEN_PRESENT):
+        if keyword in ds:
+            delattr(ds, keyword)
+        if keyword in source:
+            # Elements are copied whole: assigning values would judge them by this product's rules.
+            ds.add(_copy(source, keyword))
+        elif keyword in _ALWAYS:
+            setattr(ds, keyword, "")
+    ds.StudyInstanceUID = source.StudyInstanceUID
+
+
+def _copy(source: Dataset, keyword: str) -> DataElement:
+    """The element, without private attributes in its items."""
+    element = deepcopy(source[keyword])
+    if element.VR == "SQ":
+        for item in element.value:
+            item.remove_private_tags()
+    return element
+
+
+def _write_time(ds: Dataset, created_at: datetime, source: Dataset) -> None:
+    """Dates and times of making, in the time zone that the study's own times are in.
+
+    The offset speaks for every date and time of an object (PS3.3 C.12.1.1.8), the copied study
+    time among them; so the source's offset wins over the node's.
+    """
+    moment = _in_zone_of(created_at, source)
+    ds.InstanceCreationDate = ds.ContentDate = ds.SeriesDate = moment.strftime("%Y%m%d")
+    ds.InstanceCreationTime = ds.ContentTime = ds.SeriesTime = moment.strftime("%H%M%S.%f")
+    ds.TimezoneOffsetFromUTC = moment.strftime("%z")[:_OFFSET_LENGTH]
+
+
+def _in_zone_of(created_at: datetime, source: Dataset) -> datetime:
+    offset = str(source.get("TimezoneOffsetFromUTC") or "")
+    if len(offset) != _OFFSET_LENGTH or offset[0] not in "+-" or not offset[1:].isdecimal():
+        return created_at
+    sign = -1 if offset[0] == "-" else 1
+    delta = sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
+    return created_at.astimezone(timezone(delta)) if abs(delta) < timedelta(days=1) else created_at
+
+
+def _contributing_equipment(analysis: Analysis, source: Dataset) -> Iterator[Dataset]:
+    """The modality, then the algorithm (PS3.3 C.12.1, CID 7005)."""
+    if source.get("Manufacturer"):
+        modality = Dataset()
+        for keyword in ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName"):
+            if source.get(keyword):
+                modality.add(_copy(source, keyword))
+        modality.PurposeOfReferenceCodeSequence = Sequence(
+            [codes.code_item(codes.ACQUISITION_EQUIPMENT)]
+        )
+        yield modality
+    card = analysis.card
+    algorithm = Dataset()
+    algorithm.Manufacturer = MANUFACTURER
+    algorithm.ManufacturerModelName = long_string(card.name)
+    algorithm.DeviceSerialNumber = long_string(card.uuid)
+    algorithm.SoftwareVersions = software_versions(card)
+    algorithm.DeviceUID = device_uid(card)
+    algorithm.ContributionDateTime = analysis.run.created_at.strftime("%Y%m%d%H%M%S.%f%z")
+    algorithm.ContributionDescription = f"{RESEARCH_USE}. {ascii_text(card.statement)}"[:1024]
+    algorithm.PurposeOfReferenceCodeSequence = Sequence(
+        [codes.code_item(codes.PROCESSING_EQUIPMENT)]
+    )
+    yield algorithm

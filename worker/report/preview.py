@@ -1,0 +1,199 @@
+"""Pictures of an analysed view for the page."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from worker.contracts import FloatImage, Frame, ViewResult
+from worker.report.outline import thin
+from worker.report.wording import RESEARCH_USE, ascii_text
+
+Overlay = Literal["outline", "heat_map"]
+Rgb = npt.NDArray[np.uint8]  # (height, width, 3)
+
+_OUTLINE_COLOUR = (255, 150, 30)  # orange stands out from grey for colour-blind readers too
+_OUTLINE_HALO = (0, 0, 0)
+_TEXT_COLOUR = (235, 235, 235)
+_WINDOW = (1.0, 99.0)  # percentiles of the breast
+_STRONGEST = 0.62  # share of the heat map's colour where it is 1: the image stays visible
+_PNG_LEVEL = 1  # of zlib: level 6 is 5 times slower for a tenth of the size
+
+# Black to yellow by way of violet and orange, in even steps of lightness (CIE L* 0 to 95).
+_COLOUR_STOPS = (
+    (0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66),
+    (245, 125, 21), (250, 193, 39), (252, 255, 164),
+)  # fmt: skip
+
+
+def render(pixels: FloatImage, view: ViewResult, *, overlay: Overlay, height: int = 1000) -> bytes:
+    """PNG of ``pixels`` with the lesions outlined, or with the heat map over it.
+
+    Parameters
+    ----------
+    pixels
+        (rows, columns) of one image of ``view`` as stored, high meaning dense or enhancing.
+    overlay
+        ``"heat_map"`` without a heat map gives the plain image, which says so.
+    height
+        Of the picture in pixels; its width keeps the shape of the image.
+    """
+    grey = _windowed(_reduced(pixels, height))
+    picture = Image.fromarray(grey).convert("RGB")
+    if overlay == "heat_map" and view.heat_map is not None:
+        heat = _on_picture(view.heat_map, view.frame, grey.shape)
+        picture = _blended(picture, heat)
+        _draw_legend(picture, on_left=view.frame.flipped)
+        note = "heat map of the classifier"
+    elif overlay == "heat_map":
+        note = "no heat map: no lesion found"
+    draw = ImageDraw.Draw(picture)
+    if overlay == "outline":
+        note = _draw_outlines(draw, view, grey.shape, pixels.shape)
+    _draw_words(draw, view, note, grey.shape)
+    stream = BytesIO()
+    picture.save(stream, format="PNG", compress_level=_PNG_LEVEL)
+    return stream.getvalue()
+
+
+def _reduced(pixels: FloatImage, height: int) -> FloatImage:
+    """``pixels`` at ``height`` rows by area average."""
+    rows, columns = pixels.shape
+    width = max(1, round(columns * height / rows))
+    # A view of the memory: Image.fromarray would copy the 34 MB of a full-size image.
+    whole = np.ascontiguousarray(pixels, dtype=np.float32)
+    image = Image.frombuffer("F", (columns, rows), whole, "raw", "F", 0, 1)
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX), dtype=np.float32)
+
+
+def _windowed(small: FloatImage) -> npt.NDArray[np.uint8]:
+    """Grey values 0 to 255 between the percentiles of what is not background.
+
+    Background is what lies within 2 % of the lowest value: air takes up most of a mammogram. A
+    lead marker or an implant edge must set neither limit, so that percentiles stand for both ends.
+    """
+    sample = small[::2, ::2]
+    lowest, highest = np.percentile(sample, (0.5, 99.5))
+    breast = sample[sample > lowest + 0.02 * (highest - lowest)]
+    if breast.size == 0:
+        return np.zeros(small.shape, dtype=np.uint8)
+    low, high = np.percentile(breast, _WINDOW)
+    scaled = (small - low) / max(float(high - low), 1e-6)
+    return np.asarray(np.clip(scaled, 0.0, 1.0) * 255, dtype=np.uint8)
+
+
+def _on_picture(heat_map: FloatImage, frame: Frame, shape: tuple[int, ...]) -> FloatImage:
+    """The heat map at each pixel of the picture, bilinear, 0 outside the analysed crop.
+
+    Crop, mirror and scale act on rows and columns separately, so that two lists of positions
+    describe the whole map.
+    """
+    rows, columns = shape
+    y = (np.arange(rows) + 0.5) * frame.source_shape[0] / rows
+    x = (np.arange(columns) + 0.5) * frame.source_shape[1] / columns
+    inside = ((y >= frame.top) & (y < frame.bottom))[:, None] & (
+        (x >= frame.left) & (x < frame.right)
+    )
+    from_edge = frame.right - x if frame.flipped else x - frame.left
+    network_x = from_edge * frame.scale + frame.pad_x
+    network_y = (y - frame.top) * frame.scale + frame.pad_y
+    along_rows = _interpolated(heat_map, network_y)
+    return np.where(inside, _interpolated(along_rows.T, network_x).T, 0).astype(np.float32)
+
+
+def _interpolated(lines: FloatImage, at: npt.NDArray[np.float64]) -> FloatImage:
+    """Lines of an array at positions ``at``, whose 0 is the edge of the first line."""
+    last = len(lines) - 1
+    centre = np.clip(at - 0.5, 0, last)
+    low = np.minimum(centre.astype(np.int64), max(last - 1, 0))
+    share = (centre - low)[:, None].astype(np.float32)
+    mixed = lines[low] * (1 - share) + lines[np.minimum(low + 1, last)] * share
+    return np.asarray(mixed, dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def _colours() -> Rgb:
+    """256 colours of the heat map."""
+    stops = np.array(_COLOUR_STOPS, dtype=np.float64)
+    at = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)]
+    return np.stack(channels, axis=1).astype(np.uint8)
+
+
+def _blended(picture: Image.Image, heat: FloatImage) -> Image.Image:
+    """Weak heat leaves the image as it is, strong heat colours it."""
+    level = (np.clip(heat, 0.0, 1.0) * 255).astype(np.uint8)
+    colour = Image.fromarray(level)
+    colour.putpalette(_colours().tobytes())
+    share = Image.fromarray((level * np.float32(_STRONGEST)).astype(np.uint8))
+    return Image.composite(colour.convert("RGB"), picture, share)
+
+
+def _draw_outlines(
+    draw: ImageDraw.ImageDraw,
+    view: ViewResult,
+    shape: tuple[int, ...],
+    source_shape: tuple[int, ...],
+) -> str:
+    """Each lesion's outline and number; returns what was found, in words."""
+    factor = np.array([shape[1] / source_shape[1], shape[0] / source_shape[0]])
+    width = max(2, shape[0] // 400)
+    font = _font(shape)
+    for number, lesion in enumerate(view.lesions, start=1):
+        points = thin(lesion.outline, (source_shape[0], source_shape[1])) * factor - 0.5
+        line = [(float(x), float(y)) for x, y in points]
+        draw.line(line, fill=_OUTLINE_HALO, width=width + 2, joint="curve")
+        draw.line(line, fill=_OUTLINE_COLOUR, width=width, joint="curve")
+        x, y = points.max(axis=0)
+        label = (min(float(x) + 4, shape[1] - 2 * font.size), min(float(y), shape[0] - font.size))
+        draw.text(label, str(number), fill=_OUTLINE_COLOUR, font=font, stroke_width=1,
+                  stroke_fill=_OUTLINE_HALO)  # fmt: skip
+    found = len(view.lesions)
+    return "no lesion found" if not found else f"{found} lesion{'s' if found > 1 else ''}"
+
+
+def _draw_words(
+    draw: ImageDraw.ImageDraw, view: ViewResult, note: str, shape: tuple[int, ...]
+) -> None:
+    """View and side at the top, the research notice at the bottom, away from the chest wall."""
+    font = _font(shape)
+    margin = font.size / 2
+    for words, y in (
+        (ascii_text(view.pair.name), margin),
+        (note, margin + 1.3 * font.size),
+        (RESEARCH_USE, shape[0] - margin - 1.2 * font.size),
+    ):
+        # The words keep off the breast, which lies at the right edge of a mirrored image.
+        x = margin if view.frame.flipped else shape[1] - margin - draw.textlength(words, font=font)
+        draw.text((x, y), words, fill=_TEXT_COLOUR, font=font, stroke_width=1,
+                  stroke_fill=_OUTLINE_HALO)  # fmt: skip
+
+
+def _draw_legend(picture: Image.Image, *, on_left: bool) -> None:
+    """A colour scale from 0 to 1 above the notice, on the side away from the chest wall."""
+    draw = ImageDraw.Draw(picture)
+    font = _font((picture.height, picture.width))
+    bar = (int(0.8 * font.size), picture.height // 4)
+    scale = np.repeat(_colours()[::-1][:, None, :], 4, axis=1)
+    top = picture.height - bar[1] - int(3 * font.size)
+    left = int(0.5 * font.size) if on_left else picture.width - bar[0] - int(1.5 * font.size)
+    picture.paste(Image.fromarray(scale).resize(bar), (left, top))
+    for words, y in (("1", top), ("0", top + bar[1] - font.size)):
+        draw.text((left + bar[0] + 4, y), words, fill=_TEXT_COLOUR, font=font)
+
+
+@lru_cache(maxsize=4)
+def _font_of_size(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise TypeError("Pillow was built without FreeType: install its binary wheel.")
+    return font
+
+
+def _font(shape: tuple[int, ...]) -> ImageFont.FreeTypeFont:
+    return _font_of_size(max(10, shape[0] // 55))

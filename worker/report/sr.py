@@ -1,0 +1,206 @@
+"""The findings of an exam, or why there are none, as a TID 1500 Comprehensive 3D SR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage
+
+from worker.contracts import Analysis, ModelCard, Role, Status
+from worker.report import codes, content
+from worker.report.groups import breast_groups, lesion_groups
+from worker.report.identity import (
+    FIRST_SERIES_NUMBER,
+    MANUFACTURER,
+    MODEL_NAME,
+    Place,
+    device_uid,
+    source_header,
+    stamp,
+)
+from worker.report.wording import (
+    NOT_REVIEWED,
+    ascii_text,
+    conclusion,
+    count,
+    limitations,
+)
+
+_SUMMARIES = {  # (status is COMPLETE, has a finding) -> CID 6047
+    (True, False): codes.ALL_WITHOUT_FINDINGS,
+    (True, True): codes.ALL_WITH_FINDINGS,
+    (False, False): codes.SOME_WITHOUT_FINDINGS,
+    (False, True): codes.SOME_WITH_FINDINGS,
+}
+_OUTCOMES = {
+    Status.COMPLETE: codes.SUCCEEDED,
+    Status.PARTIAL: codes.PARTIALLY_SUCCEEDED,
+    Status.UNSUITABLE: codes.NOT_ATTEMPTED,
+    Status.FAILED: codes.FAILED,
+}
+
+
+def structured_report(analysis: Analysis, segmentations: Iterable[Dataset]) -> Dataset:
+    """The exam's report; every status has the same shape, so that silence never means negative.
+
+    The tree is built item by item: highdicom's templates need a measurement group and complete
+    image headers, and a report on an exam that could not be analysed has neither. Without a lesion
+    the Qualitative Evaluations container stands alone (TID 1500 rows 6, 10, 12: one of the three).
+
+    Raises
+    ------
+    ValueError
+        When the analysis comes with no header at all.
+    """
+    source = source_header(analysis)
+    ds = content.container(
+        codes.IMAGING_MEASUREMENT_REPORT, _tree(analysis, source), relation=None, template="1500"
+    )
+    ds.SOPClassUID = Comprehensive3DSRStorage
+    ds.CompletionFlag = "COMPLETE" if analysis.status is Status.COMPLETE else "PARTIAL"
+    ds.VerificationFlag = "UNVERIFIED"
+    ds.PreliminaryFlag = "PRELIMINARY"
+    ds.PerformedProcedureCodeSequence = Sequence()
+    ds.ReferencedPerformedProcedureStepSequence = Sequence()
+    ds.CurrentRequestedProcedureEvidenceSequence = Sequence(
+        _evidence([*_study_headers(analysis, source), *segmentations])
+    )
+    place = Place(
+        role=Role.SR,
+        key="exam",
+        modality="SR",
+        series_number=FIRST_SERIES_NUMBER,
+        series_description=f"AI report: {_headline(analysis)} {NOT_REVIEWED}",
+    )
+    stamp(ds, analysis, source, place)
+    return ds
+
+
+def _tree(analysis: Analysis, source: Dataset) -> Iterator[Dataset]:
+    yield content.code(codes.LANGUAGE, codes.ENGLISH, relation=content.HAS_CONCEPT_MOD)
+    yield from _observer(analysis.card)
+    for procedure in _procedures(source):
+        yield content.code(codes.PROCEDURE_REPORTED, procedure, relation=content.HAS_CONCEPT_MOD)
+    library = [ds for ds in _study_headers(analysis, source) if "Rows" in ds and "Columns" in ds]
+    if library:
+        group = content.container(codes.IMAGE_LIBRARY_GROUP, map(_library_entry, library))
+        yield content.container(codes.IMAGE_LIBRARY, [group])
+    lesions = list(lesion_groups(analysis))
+    if lesions:
+        yield content.container(codes.IMAGING_MEASUREMENTS, lesions)
+    yield content.container(codes.QUALITATIVE_EVALUATIONS, _evaluations(analysis))
+
+
+def _observer(card: ModelCard) -> Iterator[Dataset]:
+    """TID 1004: the software with the bundle in it is the observer."""
+    yield content.code(codes.OBSERVER_TYPE, codes.DEVICE, relation=content.HAS_OBS_CONTEXT)
+    yield content.uid(codes.DEVICE_UID, device_uid(card))
+    for name, value in (
+        (codes.DEVICE_NAME, f"{card.name} {card.version}"),
+        (codes.DEVICE_MANUFACTURER, MANUFACTURER),
+        (codes.DEVICE_MODEL, MODEL_NAME),
+        (codes.DEVICE_SERIAL, card.uuid),
+    ):
+        yield content.text(name, ascii_text(value), relation=content.HAS_OBS_CONTEXT)
+
+
+def _procedures(source: Dataset) -> list[Code]:
+    """The study's own procedure codes, as they are; mammography where it has none."""
+    own = [
+        Code(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
+        for item in source.get("ProcedureCodeSequence") or ()
+        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning")
+    ]
+    return own or [codes.MAMMOGRAPHY]
+
+
+def _library_entry(ds: Dataset) -> Dataset:
+    """TID 1601 with the descriptors of TID 1602 that the header has."""
+    descriptors = []
+    if ds.get("Modality") == codes.MODALITY_MG.value:
+        descriptors.append(_descriptor(codes.MODALITY, codes.MODALITY_MG))
+    side = codes.SIDES.get(str(ds.get("ImageLaterality") or ds.get("Laterality") or ""))
+    if side is not None:
+        descriptors.append(_descriptor(codes.IMAGE_LATERALITY, side))
+    views = [codes.VIEWS.get(item.get("CodeValue")) for item in ds.get("ViewCodeSequence") or ()]
+    descriptors.extend(_descriptor(codes.IMAGE_VIEW, view) for view in views if view is not None)
+    for name, value in ((codes.PIXEL_ROWS, ds.Rows), (codes.PIXEL_COLUMNS, ds.Columns)):
+        descriptors.append(
+            content.num(name, str(value), codes.PIXELS, relation=content.HAS_ACQ_CONTEXT)
+        )
+    return content.image(ds, children=descriptors)
+
+
+def _descriptor(name: Code, value: Code) -> Dataset:
+    return content.code(name, value, relation=content.HAS_ACQ_CONTEXT)
+
+
+def _evaluations(analysis: Analysis) -> Iterator[Dataset]:
+    """What became of the exam in codes and words, then of each breast, then the limits.
+
+    The breast's groups stand here and not beside the lesions' (TID 1500 is extensible): OHIF 3.13
+    draws no lesion at all when Imaging Measurements holds a group without a region.
+    """
+    found = any(view.lesions for finding in analysis.findings for view in finding.views)
+    if not analysis.findings:
+        summary = codes.NONE_SUCCEEDED
+    else:
+        summary = _SUMMARIES[analysis.status is Status.COMPLETE, found]
+    yield content.code(codes.PROCESSING_SUMMARY, summary)
+    yield content.code(codes.SUMMARY_OF_ANALYSES, _OUTCOMES[analysis.status])
+    yield content.text(codes.CONCLUSION, conclusion(analysis))
+    yield from breast_groups(analysis)
+    if analysis.reason_code:
+        yield content.text(codes.COMMENT, f"Reason code: {ascii_text(analysis.reason_code)}")
+    for words in limitations(analysis):
+        yield content.text(codes.COMMENT, ascii_text(words))
+
+
+def _headline(analysis: Analysis) -> str:
+    """The outcome in a few words, for the list of series."""
+    if not analysis.findings:
+        return "could not be analysed"
+    parts = []
+    for finding in analysis.findings:
+        number = sum(len(view.lesions) for view in finding.views)
+        parts.append(f"{finding.laterality} {count(number, 'mark') if number else 'no finding'}")
+    words = ", ".join(parts)
+    return f"{words}, incomplete" if analysis.status is Status.PARTIAL else words
+
+
+def _study_headers(analysis: Analysis, source: Dataset) -> list[Dataset]:
+    """Headers of the source's study, each once: analysed images first, then the others."""
+    ordered = [
+        ds
+        for finding in analysis.findings
+        for view in finding.views
+        for ds in (view.recombined, view.low_energy)
+    ]
+    by_uid = {ds.SOPInstanceUID: ds for ds in (*ordered, *analysis.headers)}
+    return [ds for ds in by_uid.values() if ds.StudyInstanceUID == source.StudyInstanceUID]
+
+
+def _evidence(objects: Iterable[Dataset]) -> list[Dataset]:
+    """Hierarchical SOP Instance Reference macro (PS3.3 table C.17-3) over ``objects``."""
+    by_series: dict[str, dict[str, list[Dataset]]] = {}
+    for ds in objects:
+        by_series.setdefault(ds.StudyInstanceUID, {}).setdefault(ds.SeriesInstanceUID, []).append(
+            content.reference(ds)
+        )
+    studies = []
+    for study_uid, series in by_series.items():
+        study = Dataset()
+        study.StudyInstanceUID = study_uid
+        study.ReferencedSeriesSequence = Sequence([_series(*entry) for entry in series.items()])
+        studies.append(study)
+    return studies
+
+
+def _series(uid: str, references: list[Dataset]) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID = uid
+    item.ReferencedSOPSequence = Sequence(references)
+    return item

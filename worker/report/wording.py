@@ -1,0 +1,159 @@
+"""Sentences that people read in the result objects."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+
+from worker.contracts import Analysis, Finding, ModelCard, Status, ViewResult
+
+RESEARCH_USE = "Research use, not for diagnosis"
+NOT_REVIEWED = "(not reviewed)"
+_NOT_NEGATIVE = "This is not a negative result."
+SIDE_NAMES = {"R": "Right breast", "L": "Left breast"}
+
+_LO_LENGTH = 64  # PS3.5 6.2
+_USUAL_VIEWS = 2  # CC and MLO decide together
+_SPACING_RULES = {
+    "calibrated": "use the calibrated pixel spacing of the image",
+    "magnification": "are corrected by the estimated radiographic magnification factor",
+    "uncorrected": "are uncorrected for magnification, thus larger than in the breast",
+}
+_LOOKALIKES = str.maketrans({
+    "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "x",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{MIDDLE DOT}": "-",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHTWARDS ARROW}": "->", "\N{MICRO SIGN}": "u", "\N{HORIZONTAL ELLIPSIS}": "...",
+})  # fmt: skip
+
+
+def ascii_text(words: str) -> str:
+    r"""``words`` in ASCII, which every Specific Character Set contains, on one line.
+
+    The backslash goes too: it separates values, and is a yen sign in ISO_IR 13.
+
+    >>> ascii_text("na\u00efve \u2265 5\n")
+    'naive >= 5'
+    """
+    plain = unicodedata.normalize("NFKD", words.translate(_LOOKALIKES))
+    kept = "".join(c for c in plain if not unicodedata.combining(c))
+    answered = kept.encode("ascii", "replace").decode("ascii").replace("\\", "/")
+    return re.sub(r"[\x00-\x20\x7f]+", " ", answered).strip()
+
+
+def long_string(words: str) -> str:
+    """``words`` as a value of VR LO: ASCII, at most 64 characters."""
+    return ascii_text(words)[:_LO_LENGTH].rstrip()
+
+
+def count(number: int, noun: str) -> str:
+    """``"1 lesion"``, ``"2 lesions"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def percent(probability: float) -> str:
+    """A probability in [0, 1] as percent with one decimal, the precision of every output."""
+    return f"{100 * probability:.1f}"
+
+
+def conclusion(analysis: Analysis) -> str:
+    """What was found, or that and why nothing can be said."""
+    reason = sentence(analysis.reason or "no reason was recorded")
+    if analysis.status in {Status.UNSUITABLE, Status.FAILED}:
+        cause = (
+            "it is not suitable" if analysis.status is Status.UNSUITABLE else "an error occurred"
+        )
+        return f"This exam could not be analysed, as {cause}: {reason} {_NOT_NEGATIVE}"
+    parts = [_of_breast(finding) for finding in analysis.findings]
+    if analysis.status is Status.PARTIAL:
+        parts.insert(0, f"The analysis is incomplete: {reason}")
+    if not analysis.findings:
+        parts.append(f"No breast was analysed. {_NOT_NEGATIVE}")
+    return " ".join(parts)
+
+
+def sentence(words: str) -> str:
+    """``words`` in ASCII with a full stop."""
+    plain = ascii_text(words)
+    return plain if plain.endswith((".", "!", "?")) else f"{plain}."
+
+
+def views_text(finding: Finding) -> str:
+    """``"CC, MLO"``."""
+    return ", ".join(ascii_text(view.pair.view) for view in finding.views)
+
+
+def _of_breast(finding: Finding) -> str:
+    side = SIDE_NAMES[finding.laterality]
+    found = [
+        f"{count(len(view.lesions), 'lesion')} in {ascii_text(view.pair.view)}"
+        for view in finding.views
+        if view.lesions
+    ]
+    if not found:
+        return f"{side} ({views_text(finding)}): no lesion found."
+    words = f"{side}: {', '.join(found)}"
+    if finding.p_malignant is not None:
+        words += f"; probability of malignancy {percent(finding.p_malignant)} %"
+    return f"{words}; assessment of the model: {ascii_text(finding.decision)}."
+
+
+def limitations(analysis: Analysis) -> Iterator[str]:
+    """What a reader must know before relying on the result, one sentence each."""
+    yield f"{RESEARCH_USE}. This result was made by software and not reviewed by a radiologist."
+    yield from _of_model(analysis.card)
+    yield from _of_images(analysis)
+    for finding in analysis.findings:
+        if len({view.pair.view for view in finding.views}) < _USUAL_VIEWS:
+            yield (
+                f"{SIDE_NAMES[finding.laterality]}: only {views_text(finding)} was analysed; "
+                "the model is meant for CC and MLO together."
+            )
+        for view in finding.views:
+            yield from _of_view(view)
+    if analysis.findings:
+        for side in sorted(SIDE_NAMES.keys() - {f.laterality for f in analysis.findings}):
+            yield f"{SIDE_NAMES[side]}: not analysed. Nothing is said about this breast."
+    if analysis.run.revision > 1:
+        yield (
+            f"Revision {analysis.run.revision} of the results of this study: it takes the place "
+            "of earlier ones."
+        )
+
+
+def _of_images(analysis: Analysis) -> Iterator[str]:
+    for missing in analysis.missing:
+        yield f"Missing: {sentence(missing)}"
+    for reason, number in Counter(sentence(e.reason) for e in analysis.excluded).items():
+        yield f"{count(number, 'image')} not analysed: {reason}"
+
+
+def _of_model(card: ModelCard) -> Iterator[str]:
+    if card.statement:
+        yield f"Model {ascii_text(f'{card.name} {card.version}')}: {sentence(card.statement)}"
+    if not card.clinical:
+        yield "The model has not been validated for clinical use."
+    if not card.signed:
+        yield "The model bundle is not signed: its origin has not been verified."
+
+
+def _of_view(view: ViewResult) -> Iterator[str]:
+    name = view.pair.name
+    if view.pair.weak:
+        yield (
+            f"{name}: low-energy and recombined image were paired on weak evidence: "
+            f"{sentence(view.pair.evidence)}"
+        )
+    if not view.lesions:
+        return
+    if view.spacing_mm is None:
+        yield f"{name}: no sizes in millimetres are given, as the image has no pixel spacing."
+        return
+    rule = _SPACING_RULES.get(view.spacing_rule, f"are by the rule {view.spacing_rule!r}")
+    yield (
+        f"{name}: sizes {rule}; pixel spacing {view.spacing_mm[0]:.6g} x {view.spacing_mm[1]:.6g}"
+        " mm (row, column)."
+    )
