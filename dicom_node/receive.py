@@ -17,7 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from dicom_node.domain.dimse import INPUT_CLASSES, NATIVE_SYNTAXES
-from dicom_node.domain.header import header_from
+from dicom_node.domain.header import InputRule, header_from
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.errors import (
     ArchiveError,
@@ -52,7 +52,10 @@ class _Sender:
 class Receiver:
     """Answers C-STORE: 0x0000 only after the file and its row are on disk."""
 
-    def __init__(self, archive: Archive, ledger: Ledger, arrived: Callable[[], None]) -> None:
+    def __init__(
+        self, archive: Archive, ledger: Ledger, rule: InputRule, arrived: Callable[[], None]
+    ) -> None:
+        self._rule = rule
         self._archive = archive
         self._ledger = ledger
         self._arrived = arrived
@@ -126,7 +129,7 @@ class Receiver:
     def _keep(self, event: evt.Event) -> Intake:
         request = _request(event)
         path = event.dataset_path
-        header = scan(path, str(event.context.transfer_syntax))
+        header = scan(path, str(event.context.transfer_syntax), self._rule)
         if (header.sop_class_uid, header.sop_instance_uid) != (
             request.AffectedSOPClassUID,
             request.AffectedSOPInstanceUID,
@@ -173,7 +176,7 @@ def _status(code: int, comment: str) -> Dataset:
     return answer
 
 
-def scan(path: Path, transfer_syntax_uid: str) -> InstanceHeader:
+def scan(path: Path, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeader:
     """Read the header of a spooled file; an image's pixels must be as long as it says.
 
     Raises
@@ -185,7 +188,7 @@ def scan(path: Path, transfer_syntax_uid: str) -> InstanceHeader:
     with path.open("rb") as file:
         try:
             ds = dcmread(file, stop_before_pixels=True)
-            header = header_from(ds, transfer_syntax_uid=transfer_syntax_uid)
+            header = header_from(ds, transfer_syntax_uid=transfer_syntax_uid, rule=rule)
         except FapsNodeError:
             raise
         except Exception as error:

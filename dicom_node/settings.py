@@ -9,9 +9,9 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,9 +21,21 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from dicom_node.domain.study import CompletenessRule
 from dicom_node.errors import ConfigurationError
 from dicom_node.explain import explain
+from dicom_node.sections import (
+    Completeness,
+    Destination,
+    Input,
+    Listener,
+    Logs,
+    Queue,
+    Storage,
+    Web,
+    Worker,
+)
+
+__all__ = ["Destination", "Listener", "Settings", "load_settings"]
 
 CONFIG_VARIABLE = "FAPS_NODE_CONFIG"  # how a parent process tells a child which file to read
 SECRETS_VARIABLE = "FAPS_NODE_SECRETS"
@@ -33,103 +45,6 @@ DEFAULT_FILE = Path("node.toml")
 # slower on two cores.
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE"}
 MAX_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-# PS3.5 6.2: 16 characters of the default repertoire, no backslash, not only spaces.
-AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*)$")]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A part of the settings: no unknown key, no change after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Listener(Section):
-    """The DICOM port that modalities and the PACS send to."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
-    port: Port = Field(11112, description="TCP port of the C-STORE listener")
-    ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
-    max_pdu_bytes: int = Field(131072, ge=4096, description="Largest PDU we offer to receive")
-    max_associations: int = Field(32, ge=1, description="Associations at one time")
-    idle_s: Seconds = Field(60.0, description="Silence after which an association is closed")
-
-
-class Completeness(Section):
-    """When an exam is complete."""
-
-    expected_views: tuple[str, ...] = Field(
-        ("R CC", "L CC", "R MLO", "L MLO"), description="Views of a full exam"
-    )
-    settle_s: Seconds = Field(5.0, description="Silence after which a paired exam is ready")
-    quiet_s: Seconds = Field(60.0, description="Silence after which any exam is judged")
-    deadline_s: Seconds = Field(900.0, description="Age at which an incomplete exam is held")
-
-    def rule(self) -> CompletenessRule:
-        """As the value that the domain works with."""
-        return CompletenessRule(
-            expected_views=self.expected_views,
-            settle_s=self.settle_s,
-            quiet_s=self.quiet_s,
-            deadline_s=self.deadline_s,
-        )
-
-
-class Storage(Section):
-    """Where data rests."""
-
-    data_dir: Path = Field(Path("data"), description="Folder of the node's own files")
-    ledger_url: str = Field(
-        "", description="SQLAlchemy URL; empty: SQLite in data_dir; or postgresql+psycopg://…"
-    )
-
-
-class Queue(Section):
-    """The doorbell between node and workers."""
-
-    url: str = Field("", description="redis://… of the queue; empty: an embedded Valkey server")
-    name: str = Field("cem.infer", description="Name of the Celery queue")
-
-
-class Worker(Section):
-    """How exams are analysed."""
-
-    bundle: Path | None = Field(None, description="Folder of the model bundle; empty: the shipped")
-    threads: int = Field(0, ge=0, description="CPU threads of one analysis; 0: all cores")
-    lease_s: Seconds = Field(60.0, description="A job whose worker is silent so long is free again")
-    embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")
-
-
-class Destination(Section):
-    """A PACS that gets the results."""
-
-    name: str = Field(min_length=1, description="Short name for this destination")
-    ae_title: AeTitle = Field(description="The destination's AE title")
-    host: str = Field(min_length=1, description="The destination's address")
-    port: Port = Field(104, description="The destination's DICOM port")
-    confirm: Literal["none", "commitment"] = Field(
-        "none", description="Proof that results are kept: none, or Storage Commitment"
-    )
-    outputs: tuple[Literal["seg", "sr"], ...] = Field(
-        ("seg", "sr"), description="Which result objects it gets"
-    )
-
-
-class Web(Section):
-    """The status page."""
-
-    host: str = Field(
-        "127.0.0.1", description="Address of the page; put a proxy with login before it"
-    )
-    port: Port = Field(8080, description="TCP port of the page")
-
-
-class Logs(Section):
-    """What the log says."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level")
 
 
 class Settings(BaseSettings):
@@ -144,6 +59,7 @@ class Settings(BaseSettings):
     )
 
     listener: Listener = Listener()
+    input: Input = Input()
     completeness: Completeness = Completeness()
     storage: Storage = Storage()
     queue: Queue = Queue()

@@ -105,6 +105,34 @@ def phantom(
     console.print(f"{exams} synthetic exams in {out}. Research use, not for diagnosis.")
 
 
+@app.command()
+def dicomize(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, named as P3_L_DM_MLO.jpg")],
+    out: Out,
+    dialect: Annotated[Dialect, typer.Option(help="Vendor's dialect")] = Dialect.STANDARD,
+    spacing: Annotated[float, typer.Option(help="Assumed pixel spacing in mm", min=0.01)] = 0.1,
+    patient: Annotated[str | None, typer.Option(help="Patient ID; default: the name's")] = None,
+    laterality: Annotated[str | None, typer.Option(help="L or R, for one pair")] = None,
+    view: Annotated[str | None, typer.Option(help="CC or MLO, for one pair")] = None,
+    run: Annotated[str, typer.Option(help="Another run is another study")] = "",
+) -> None:
+    """Wrap public pairs of CEM pictures as DICOM, the low-energy one on the recombined grid."""
+    from worker.training.dicomize import dicomize as write  # noqa: PLC0415
+
+    files = write(
+        images,
+        out,
+        dialect=dialect.value,
+        spacing_mm=spacing,
+        patient_id=patient,
+        laterality=laterality,
+        view=view,
+        run=run,
+        acquired=_now(),
+    )
+    console.print(f"{len(files)} DICOM files in {out}. Research use, not for diagnosis.")
+
+
 def main() -> None:
     """Run a command; a known error ends in one clear line and status 1."""
     calm_openmp()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from pydicom.dataset import Dataset
+
 from dicom_node.domain.exam import Exam, Excluded, pair
 from dicom_node.domain.spacing import spacing_of
 from dicom_node.domain.study import missing_images
@@ -66,7 +68,10 @@ def analyse(
         )
     with stopwatch.stage("preview"):
         previews = _previews(seen, findings)
-    analysis = conclude(run, exam, failed, findings, sources, expected_views, faps.card)
+    with stopwatch.stage("read"):
+        headers = read_headers(sources, (s.view for s in seen))
+    missing = missing_images((source.header for source in sources), expected_views)
+    analysis = conclude(run, exam, failed, findings, headers, missing, faps.card)
     with stopwatch.stage("encode"):
         results = encode(replace(analysis, seconds=stopwatch.seconds))
     return replace(analysis, seconds=stopwatch.seconds), (*results, *previews)
@@ -115,12 +120,11 @@ def conclude(
     exam: Exam,
     failed: Sequence[Excluded],
     findings: tuple[Finding, ...],
-    sources: Sequence[Source],
-    expected_views: Sequence[str],
+    headers: tuple[Dataset, ...],
+    missing: tuple[str, ...],
     card: ModelCard,
 ) -> Analysis:
     """How the analysis ended, with the reason in words."""
-    missing = missing_images((source.header for source in sources), expected_views)
     problems = (*missing, *dict.fromkeys(entry.reason for entry in failed))
     if findings:
         status = Status.PARTIAL if problems else Status.COMPLETE
@@ -139,7 +143,7 @@ def conclude(
         findings=findings,
         excluded=(*exam.excluded, *failed),
         missing=missing,
-        headers=read_headers(sources),
+        headers=headers,
         card=card,
         seconds={},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -77,6 +77,18 @@ def _excluded(view: ViewPair, problem: FapsNodeError) -> list[Excluded]:
     ]
 
 
-def read_headers(sources: Sequence[Source]) -> tuple[Dataset, ...]:
-    """The whole header of every image, for the references and the identity of the report."""
-    return tuple(dcmread(io.BytesIO(source.read()), stop_before_pixels=True) for source in sources)
+def read_headers(sources: Sequence[Source], views: Iterable[ReadView] = ()) -> tuple[Dataset, ...]:
+    """The whole header of every image, for the references and the identity of the report.
+
+    Images of ``views`` were read already; the others are opened for their headers.
+    """
+    known = {
+        str(image.ds.SOPInstanceUID): image.ds
+        for view in views
+        for image in (view.low_energy, view.recombined)
+    }
+    return tuple(
+        known.get(source.header.sop_instance_uid)
+        or dcmread(io.BytesIO(source.read()), stop_before_pixels=True)
+        for source in sources
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydicom.dataset import Dataset
@@ -27,11 +28,16 @@ _NOT_ANALYSED = {
 }
 
 
+@dataclass(frozen=True)
+class InputRule:
+    """A site's own rules on what may be analysed."""
+
+    analyse_lossy: bool = True
+    recombined_description: re.Pattern[str] | None = None
+
+
 def header_from(
-    ds: Dataset,
-    *,
-    transfer_syntax_uid: str = "",
-    recombined_description: re.Pattern[str] | None = None,
+    ds: Dataset, *, transfer_syntax_uid: str = "", rule: InputRule = InputRule()
 ) -> InstanceHeader:
     """Read ``ds`` (pixels not needed) into a header.
 
@@ -43,7 +49,7 @@ def header_from(
 
     """
     try:
-        return _header(ds, transfer_syntax_uid, recombined_description)
+        return _header(ds, transfer_syntax_uid, rule)
     except CannotUnderstand:
         raise
     except Exception as error:
@@ -51,15 +57,13 @@ def header_from(
         raise CannotUnderstand(f"an element cannot be read: {type(error).__name__}") from error
 
 
-def _header(
-    ds: Dataset, transfer_syntax_uid: str, recombined_description: re.Pattern[str] | None
-) -> InstanceHeader:
+def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeader:
     uids = {name: _uid(ds, name) for name in _IDENTITY}
-    kind = kind_of(ds, recombined_description)
+    kind = kind_of(ds, rule.recombined_description)
     laterality, conflict = laterality_of(ds)
     view, modifiers = view_of(ds)
-    code, text = exclusion_of(ds, kind, laterality, view, modifiers, conflict=conflict)
-    spacing, rule = spacing_of(ds)
+    code, text = exclusion_of(ds, rule, kind, laterality, view, modifiers, conflict=conflict)
+    spacing, spacing_rule = spacing_of(ds)
     return InstanceHeader(
         sop_class_uid=uids["SOPClassUID"],
         sop_instance_uid=uids["SOPInstanceUID"],
@@ -84,7 +88,7 @@ def _header(
         bits_stored=_number(ds, "BitsStored"),
         photometric_interpretation=_text(ds, "PhotometricInterpretation"),
         spacing_mm=spacing,
-        spacing_rule=rule,
+        spacing_rule=spacing_rule,
         patient_orientation=_texts(ds, "PatientOrientation"),
         field_of_view=_field_of_view(ds),
         frame_of_reference_uid=_text(ds, "FrameOfReferenceUID") or None,
@@ -141,6 +145,7 @@ def _number(ds: Dataset, name: str, default: int = 0) -> int:
 
 def exclusion_of(
     ds: Dataset,
+    rule: InputRule,
     kind: Kind,
     laterality: str | None,
     view: str | None,
@@ -164,9 +169,9 @@ def exclusion_of(
             f"{_number(ds, 'Columns')} x {_number(ds, 'Rows')} pixels, fewer than {MIN_SIDE}",
         ),
         (
-            _text(ds, "LossyImageCompression") == "01",
+            _text(ds, "LossyImageCompression") == "01" and not rule.analyse_lossy,
             "lossy",
-            "compressed with loss: the model was trained on lossless images",
+            "compressed with loss, and input.analyse_lossy is off",
         ),
         (conflict, "laterality_conflict", "two elements name different breasts"),
         (laterality not in {"L", "R"}, "laterality", "no element says which breast it is"),

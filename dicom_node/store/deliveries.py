@@ -283,12 +283,12 @@ def _settle_job(connection: Connection, job_id: str, at: float) -> None:
     proof = any(needed for _, needed in states)
     job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id).with_for_update()).one()
     if job.state == JobState.ANALYSED.value and arrived:
-        change_job(connection, job, JobEvent.ALL_DELIVERED, at, actor="deliver", reason="")
+        change_job(connection, job, JobEvent.ALL_DELIVERED, at, actor="deliver")
     elif job.state in _AFTER_DELIVERY and not arrived:
-        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason="sent again")
+        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver")
     job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one()
     if job.state == JobState.DELIVERED.value and proof and confirmed:
-        change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm", reason="")
+        change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm")
 
 
 _AFTER_DELIVERY = {JobState.DELIVERED.value, JobState.CONFIRMED.value}

@@ -241,12 +241,17 @@ def change_job(
     at: float,
     *,
     actor: str,
-    reason: str,
+    reason: str | None = None,
     **values: object,
 ) -> None:
-    """Advance one job under its state and token, with its event row."""
+    """Advance one job under its state and token, with its event row.
+
+    Without a ``reason`` the job keeps the one it has: a partial exam stays partial when delivered.
+    """
     state = advance(JobState(row.state), event)
-    values = {"reason": reason, **values, "state": state.value, "updated_at": at}
+    values |= {"state": state.value, "updated_at": at}
+    if reason is not None:
+        values["reason"] = reason
     result = connection.execute(
         update(t.jobs)
         .where(t.jobs.c.id == row.id, t.jobs.c.state == row.state, t.jobs.c.token == row.token)
@@ -263,7 +268,7 @@ def change_job(
         event=event.value,
         from_state=row.state,
         to_state=state.value,
-        reason=reason,
+        reason=reason or "",
         actor=actor,
     )
 

@@ -125,6 +125,9 @@ def limitations(analysis: Analysis) -> Iterator[str]:
 
 
 def _of_images(analysis: Analysis) -> Iterator[str]:
+    lossy = sum(str(ds.get("LossyImageCompression") or "") == "01" for ds in analysis.headers)
+    if lossy:
+        yield f"{count(lossy, 'image')} had been compressed with loss before the analysis."
     for missing in analysis.missing:
         yield f"Missing: {sentence(missing)}"
     for reason, number in Counter(sentence(e.reason) for e in analysis.excluded).items():
