@@ -14,7 +14,8 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
 
-from dicom_node.errors import ConfigurationError, PeerError
+from dicom_node.domain.dimse import UNCOMPRESSED
+from dicom_node.errors import ConfigurationError, NothingAccepted, PeerError
 from dicom_node.settings import Destination
 
 CONNECT_S = 10.0
@@ -51,7 +52,9 @@ def association(
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
     )
     if not assoc.is_established:
-        raise PeerError(f"{describe(destination)}: {_why(assoc)}")
+        if assoc.rejected_contexts:
+            raise NothingAccepted(f"{describe(destination)}: takes none of what was proposed")
+        raise PeerError(f"{describe(destination)}: {_why(assoc, destination)}")
     try:
         yield assoc
     finally:
@@ -101,7 +104,7 @@ def echo(destination: Destination, calling_ae: str) -> None:
         When there is no association or no success.
 
     """
-    contexts = [build_context(Verification)]
+    contexts = [build_context(Verification, list(UNCOMPRESSED))]
     with association(destination, calling_ae, contexts) as assoc:
         demand_success(destination, "C-ECHO", assoc.send_c_echo())
 
@@ -113,14 +116,16 @@ def demand_success(destination: Destination, what: str, answer: Dataset) -> None
         raise PeerError(f"{describe(destination)}: {what} ended with {text}")
 
 
-def _why(assoc: Association) -> str:
+def _why(assoc: Association, destination: Destination) -> str:
     if assoc.is_rejected:
         answer = assoc.acceptor.primitive
         reason = answer.reason_str if answer is not None else "no reason given"
         return f"association rejected: {reason}; check both AE titles at the peer"
-    if assoc.is_aborted:
-        return (
-            "association aborted, or no connection; "
-            "check address, port and firewall, and that the peer is up"
-        )
-    return "no association; check address and port"
+    # pynetdicom does not tell a closed port from a peer that hangs up: look once more.
+    address = (destination.host, destination.port)
+    try:
+        socket.create_connection(address, timeout=CONNECT_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return f"cannot connect ({reason}); check address, port and firewall, that the peer is up"
+    return "the peer hung up; check that it is a DICOM node and knows this AE title"

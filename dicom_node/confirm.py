@@ -13,6 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 )
 
 from dicom_node.associate import association, demand_success
+from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.errors import LedgerError, PeerError
 from dicom_node.logs import logger
 from dicom_node.settings import Destination
@@ -51,7 +52,7 @@ class Confirmer:
 
     def _ask(self, destination: Destination, request: Request) -> None:
         self._reported.clear()
-        contexts = [build_context(StorageCommitmentPushModel)]
+        contexts = [build_context(StorageCommitmentPushModel, list(UNCOMPRESSED))]
         try:
             with association(destination, self._calling_ae, contexts, self.handlers()) as assoc:
                 status, _ = assoc.send_n_action(

@@ -12,7 +12,7 @@ from pynetdicom.presentation import build_context
 
 from dicom_node.associate import association
 from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
-from dicom_node.errors import ArchiveError, PeerError
+from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
 from dicom_node.logs import logger
 from dicom_node.settings import Destination
 from dicom_node.store.archive import Archive
@@ -57,6 +57,10 @@ class Deliverer:
         try:
             with association(self._destination, self._calling_ae, contexts) as assoc:
                 self._send_all(assoc, parcels)
+        except NothingAccepted:
+            for parcel in parcels:
+                self._ledger.deliveries.begin(parcel)
+                self._ledger.deliveries.end(parcel, _not_taken(parcel))
         except PeerError as error:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
             self._ledger.deliveries.postpone(parcels, outcome)
@@ -86,11 +90,7 @@ class Deliverer:
             if context.abstract_syntax == UID(parcel.sop_class_uid)
         ]
         if not accepted:
-            return Outcome(
-                event=DeliveryEvent.REFUSAL,
-                status=None,
-                reason=f"does not take {UID(parcel.sop_class_uid).name}",
-            )
+            return _not_taken(parcel)
         try:
             self._archive.read(parcel.sha256)
         except ArchiveError as error:
@@ -104,3 +104,8 @@ class Deliverer:
             return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=str(error))
         status = int(answer.Status) if "Status" in answer else None
         return outcome_of(status, str(answer.get("ErrorComment") or ""))
+
+
+def _not_taken(parcel: Parcel) -> Outcome:
+    reason = f"does not take {UID(parcel.sop_class_uid).name}"
+    return Outcome(event=DeliveryEvent.REFUSAL, status=None, reason=reason)

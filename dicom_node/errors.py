@@ -107,3 +107,10 @@ class PeerError(FapsNodeError):
 
     code = "peer"
     retry = True
+
+
+class NothingAccepted(PeerError):  # noqa: N818 - what the peer said, not a fault
+    """The peer accepted the association and none of its presentation contexts."""
+
+    code = "nothing_accepted"
+    retry = False

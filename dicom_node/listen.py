@@ -15,7 +15,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.associate import send_at_once
-from dicom_node.domain.dimse import IGNORED_CLASSES, INPUT_CLASSES, LOSSLESS_SYNTAXES
+from dicom_node.domain.dimse import IGNORED_CLASSES, INPUT_CLASSES, LOSSLESS_SYNTAXES, UNCOMPRESSED
 from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
 from dicom_node.settings import Listener
@@ -79,11 +79,14 @@ class Port:
         ae.network_timeout = self._settings.idle_s
         ae.acse_timeout = 10
         ae.dimse_timeout = 60
-        ae.add_supported_context(Verification)
+        # Explicit lists everywhere: pynetdicom's default would offer a deflated syntax.
+        ae.add_supported_context(Verification, list(UNCOMPRESSED))
         for sop_class in (*INPUT_CLASSES, *IGNORED_CLASSES):
             ae.add_supported_context(sop_class, list(LOSSLESS_SYNTAXES))
         # The PACS calls back as the SCP of Storage Commitment (PS3.4 J.3.3).
-        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        ae.add_supported_context(
+            StorageCommitmentPushModel, list(UNCOMPRESSED), scu_role=True, scp_role=True
+        )
         return ae
 
 

@@ -26,6 +26,7 @@ from dicom_node.web.app import make_app
 
 STOP_S = 30.0
 PLAN_S = 0.2
+HOUSEKEEP_S = 60.0
 WEB_START_S = 10.0
 
 
@@ -83,7 +84,8 @@ class Node:
         confirmer = Confirmer(settings.destinations, calling_ae, ledger)
         confirm = Loop("confirm", confirmer.tick)
         plan = Loop("plan", self._plan)
-        self._loops = [dispatch, assemble, confirm, plan]
+        housekeep = Loop("housekeep", self._housekeep)
+        self._loops = [dispatch, assemble, confirm, plan, housekeep]
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
@@ -107,6 +109,13 @@ class Node:
         if self.ledger.deliveries.plan(plans):
             self._wake(loop for loop in self._loops if loop.name.startswith("deliver"))
         return PLAN_S
+
+    def _housekeep(self) -> float:
+        """Remove what aborted associations left in the spool; none is silent for that long."""
+        swept = self.archive.sweep(older_than_s=2 * self.settings.listener.idle_s)
+        if swept:
+            self._log.warning("spool swept", count=swept)
+        return HOUSEKEEP_S
 
     @staticmethod
     def _wake(loops: Iterable[Loop]) -> None:

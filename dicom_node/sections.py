@@ -100,6 +100,12 @@ class Worker(Section):
     """How exams are analysed."""
 
     bundle: Path | None = Field(None, description="Folder of the model bundle; empty: the shipped")
+
+    @field_validator("bundle", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
     threads: int = Field(0, ge=0, description="CPU threads of one analysis; 0: all cores")
     lease_s: Seconds = Field(60.0, description="A job whose worker is silent so long is free again")
     embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")

@@ -169,10 +169,12 @@ def write_effective(settings: Settings, name: str = "effective.json") -> Path:
     folder = settings.data_dir / "run"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = folder / name
-    file.touch(mode=0o600)
+    part = folder / f"{name}.{os.getpid()}"
+    part.touch(mode=0o600)
     values = settings.model_dump(mode="json", exclude_none=True)
     values["storage"]["data_dir"] = str(settings.data_dir)
-    file.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    part.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    part.replace(file)  # several workers may start at once and read it
     return file
 
 

@@ -53,4 +53,5 @@ LOSSLESS_SYNTAXES: tuple[uid.UID, ...] = (
     uid.HTJ2KLosslessRPCL,
     uid.RLELossless,
 )
+UNCOMPRESSED = LOSSLESS_SYNTAXES[:2]  # for everything but images
 NATIVE_SYNTAXES = frozenset(LOSSLESS_SYNTAXES[:3])

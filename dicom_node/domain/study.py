@@ -37,6 +37,7 @@ class Arrival:
     first_received_at: float
     last_received_at: float
     association_open: bool
+    reopened: bool = False  # a job was made of the study before these images came
 
 
 class Verdict(enum.Enum):
@@ -70,7 +71,8 @@ class GridCell:
 def judge(arrival: Arrival, rule: CompletenessRule, now: float) -> Judgement:
     """Whether the exam is complete, by content first and by silence last.
 
-    Ready at once when the expected set is there and every started view is paired; after
+    Ready at once when the expected set is there and every started view is paired, unless the study
+    was closed before: then more late images may follow the first; after
     ``settle_s`` of silence when all seen views are paired and the sender has hung up; after
     ``quiet_s`` otherwise. A study that has started views without a single pair is held at
     ``deadline_s`` after its first image.
@@ -78,7 +80,8 @@ def judge(arrival: Arrival, rule: CompletenessRule, now: float) -> Judgement:
     exam = pair(arrival.headers)
     started = [cell for cell in grid(arrival.headers, ()) if cell.low_energy or cell.recombined]
     all_paired = bool(exam.views) and all(cell.paired for cell in started)
-    if all_paired and set(rule.expected_views) <= exam.names:
+    full = set(rule.expected_views) <= exam.names
+    if all_paired and full and not arrival.reopened:
         return Judgement(Verdict.READY, "all expected views are paired")
     silence = now - arrival.last_received_at
     if all_paired and not arrival.association_open and silence >= rule.settle_s:

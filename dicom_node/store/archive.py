@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,7 +60,14 @@ class Archive:
         return content
 
     def put(self, content: bytes) -> str:
-        """Keep ``content`` and return its hash; the same content again changes nothing."""
+        """Keep ``content`` and return its hash; the same content again changes nothing.
+
+        Raises
+        ------
+        ArchiveError
+            When the disk cannot take it.
+
+        """
         sha256 = hashlib.sha256(content).hexdigest()
         if self.path(sha256).exists():
             return sha256
@@ -67,6 +75,8 @@ class Archive:
         try:
             part.write_bytes(content)
             self.adopt(part, sha256)
+        except OSError as error:
+            raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -100,12 +110,18 @@ class Archive:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         return target
 
-    def sweep(self) -> int:
-        """Remove spool files that a crash left behind; call before anything is received."""
-        leftovers = list(self.spool.iterdir())
-        for leftover in leftovers:
-            leftover.unlink(missing_ok=True)
-        return len(leftovers)
+    def sweep(self, older_than_s: float = 0.0) -> int:
+        """Remove spool files that a crash or an aborted association left behind; how many.
+
+        Files that were written to within ``older_than_s`` may still be growing and stay.
+        """
+        swept = 0
+        for leftover in self.spool.iterdir():
+            with suppress(FileNotFoundError):  # kept or removed by its receiver meanwhile
+                if time.time() - leftover.stat().st_mtime >= older_than_s:
+                    leftover.unlink()
+                    swept += 1
+        return swept
 
 
 def _sync(path: Path) -> None:

@@ -122,4 +122,5 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get("read_only", False):
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        # Several queries of one look shall see one moment, as they do on SQLite.
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

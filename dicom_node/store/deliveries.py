@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
@@ -123,15 +123,15 @@ class DeliveryLedger:
             at = now(connection)
             for parcel in parcels:
                 row = _delivery(connection, parcel.delivery_id)
-                row_state = DeliveryState(row.state)
-                if row_state is DeliveryState.SENT:
-                    continue
                 connection.execute(
                     update(t.deliveries)
                     .where(t.deliveries.c.id == row.id)
                     .values(attempts=row.attempts + 1)
                 )
-                _end(connection, _delivery(connection, parcel.delivery_id), outcome, at)
+                # Left over by a restart: it waits like the others, and may still have arrived.
+                sent = row.state == DeliveryState.SENT.value
+                end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
+                _end(connection, _delivery(connection, parcel.delivery_id), end, at)
 
     def confirm(self, job_id: str, destination: str, failed: dict[str, str]) -> None:
         """Take over a destination's report on a job's objects; ``failed``: UID to reason."""
@@ -198,6 +198,9 @@ def _plan_job(connection: Connection, job_id: str, destinations: Sequence[Plan],
                     updated_at=at,
                 )
     connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(planned_at=at))
+    if destinations:
+        # Where no destination takes any of them, such as SEG alone of a negative exam, it is done.
+        _settle_job(connection, job_id, at)
 
 
 def _delivery(connection: Connection, delivery_id: int) -> Row[tuple[object, ...]]:
@@ -216,6 +219,7 @@ def _accepted(
             t.deliveries.c.destination == destination,
             t.deliveries.c.state == DeliveryState.ACCEPTED.value,
         )
+        .with_for_update(of=t.deliveries)
     ).all()
 
 

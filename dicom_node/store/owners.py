@@ -8,7 +8,7 @@ from pathlib import Path
 
 def owner_name(pid: int) -> str:
     """Host, boot, process and its start: no other process ever has the same name."""
-    return "/".join((socket.gethostname(), _boot_id(), str(pid), _started(pid) or "?"))
+    return "/".join((_host(), _boot_id(), str(pid), _started(pid) or "?"))
 
 
 def is_dead(owner: str) -> bool:
@@ -16,9 +16,15 @@ def is_dead(owner: str) -> bool:
     host, _, rest = owner.partition("/")
     boot, _, rest = rest.partition("/")
     pid, _, started = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit():
+    if host != _host() or not pid.isdigit():
         return False
     return boot != _boot_id() or _started(int(pid)) != started
+
+
+def _host() -> str:
+    """Host name and process name space: in another container the same pid is another process."""
+    space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+    return f"{socket.gethostname()}:{space}"
 
 
 def _boot_id() -> str:

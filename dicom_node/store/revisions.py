@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Row, exists, select, update
 
 from dicom_node.domain.job import NEEDS_A_PERSON, JobEvent, JobState
 from dicom_node.domain.study import StudyState
@@ -10,7 +10,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 from dicom_node.store.jobs import change_job
-from dicom_node.store.studies import make_job
+from dicom_node.store.studies import kept_instances, make_job
 
 
 class RevisionLedger:
@@ -23,7 +23,8 @@ class RevisionLedger:
         """Queue a study again; the job's id.
 
         A job that was held, or ended without any result, is put back in the queue. One that has
-        results is followed by a new revision: what was sent once never changes.
+        results is followed by a new revision: what was stored once never changes. A person's
+        word ends a hold.
 
         Raises
         ------
@@ -51,18 +52,21 @@ class RevisionLedger:
                 raise LedgerError(
                     f"study {study_instance_uid}: is {job.state} already; wait for it"
                 )
-            if job is not None and JobState(job.state) in NEEDS_A_PERSON and job.planned_at is None:
-                change_job(
-                    connection, job, JobEvent.REQUEUED, at, actor=actor, reason="by a person",
-                    reason_code="", attempts=0, next_at=None, hinted_at=None,
-                )  # fmt: skip
-                return str(job.id)
-            revision = study.revision + (job is not None)
+            if job is None and not kept_instances(connection, study.id):
+                raise LedgerError(f"study {study_instance_uid}: holds no image to analyse")
+            again = job is not None and _without_results(connection, job)
+            revision = study.revision + (job is not None and not again)
             connection.execute(
                 update(t.studies)
                 .where(t.studies.c.id == study.id)
                 .values(revision=revision, hold_code=None, hold_reason=None)
             )
+            if job is not None and again:
+                change_job(
+                    connection, job, JobEvent.REQUEUED, at, actor=actor, reason="by a person",
+                    reason_code="", attempts=0, next_at=None, hinted_at=None, planned_at=None,
+                )  # fmt: skip
+                return str(job.id)
             return make_job(connection, study, revision, at, actor=actor)
 
     def newest_job(self, study_instance_uid: str) -> str | None:
@@ -76,3 +80,9 @@ class RevisionLedger:
                 .limit(1)
             ).scalar_one_or_none()
             return None if found is None else str(found)
+
+
+def _without_results(connection: Connection, job: Row[tuple[object, ...]]) -> bool:
+    """Whether a job ended, or was held, before anything of it was stored."""
+    stored = connection.execute(select(exists().where(t.artefacts.c.job_id == job.id))).scalar_one()
+    return JobState(job.state) in NEEDS_A_PERSON and not stored

@@ -56,10 +56,12 @@ class StudyLedger:
             fresh = row.last_received_at == study.last_received_at
             if not fresh or row.state != StudyState.OPEN.value:
                 return None
+            # A hold says more than silence: an ignored study must not hide a conflict.
+            why = row.hold_reason or judgement.reason
             connection.execute(
                 update(t.studies)
                 .where(t.studies.c.id == row.id)
-                .values(state=StudyState.CLOSED.value, reason=judgement.reason)
+                .values(state=StudyState.CLOSED.value, reason=why)
             )
             events.record(
                 connection,
@@ -70,16 +72,15 @@ class StudyLedger:
                 event="closed",
                 from_state=StudyState.OPEN.value,
                 to_state=StudyState.CLOSED.value,
-                reason=judgement.reason,
+                reason=why,
                 actor="assemble",
             )
             if judgement.verdict is Verdict.IGNORE:
                 return None
             hold = row.hold_code is not None or judgement.verdict is Verdict.HOLD
-            reason = row.hold_reason or judgement.reason
             code = (row.hold_code or "incomplete") if hold else ""
             return make_job(
-                connection, row, row.revision, at, hold_code=code, reason=reason if hold else ""
+                connection, row, row.revision, at, hold_code=code, reason=why if hold else ""
             )
 
 
@@ -98,6 +99,7 @@ def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStu
         first_received_at=row.opened_at,
         last_received_at=row.last_received_at,
         association_open=bool(sender_connected),
+        reopened=row.revision > 1,
     )
     return OpenStudy(
         study_id=row.id,

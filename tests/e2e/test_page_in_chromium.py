@@ -15,10 +15,10 @@ import pytest
 import uvicorn
 from PIL import Image
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from web_builders import BUNDLE, OWNER, VIEWS, Exam, Hospital
 
 from dicom_node.domain.instance import ImageKind
 from dicom_node.web.app import make_app
+from tests.web_builders import BUNDLE, OWNER, VIEWS, Exam, Hospital
 
 CHROMIUM = shutil.which("chromium")
 OUTLINE = (255, 150, 30)

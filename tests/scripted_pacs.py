@@ -1,0 +1,103 @@
+"""A PACS that answers as a test tells it to."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.presentation import build_context, build_role
+from pynetdicom.sop_class import StorageCommitmentPushModel
+
+from dicom_node.confirm import PUSH_MODEL_INSTANCE
+from tests.peers import free_port
+
+Answer = Callable[[evt.Event], int]
+
+
+@dataclass
+class ScriptedPacs:
+    """``answers`` are used one after another, the last for ever; it notes what it got."""
+
+    port: int
+    answers: list[Answer]
+    got: list[tuple[str, str]] = field(default_factory=list)  # (SOP Instance UID, SHA-256)
+    asked: list[Dataset] = field(default_factory=list)
+    ae_title: str = "PACS"
+
+    def store(self, event: evt.Event) -> int:
+        content = event.request.DataSet.getvalue()
+        uid = str(event.request.AffectedSOPInstanceUID)
+        self.got.append((uid, hashlib.sha256(content).hexdigest()))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer(event)
+
+    def action(self, event: evt.Event) -> tuple[int, None]:
+        self.asked.append(event.action_information)
+        return 0x0000, None
+
+    def report(self, port: int, request: Dataset, failed: Sequence[str] = ()) -> int:
+        """Call the node back with an N-EVENT-REPORT, as a PACS does; the node's status."""
+        report = Dataset()
+        report.TransactionUID = request.TransactionUID
+        good, bad = [], []
+        for item in request.ReferencedSOPSequence:
+            if item.ReferencedSOPInstanceUID in failed:
+                item.FailureReason = 0x0112
+                bad.append(item)
+            else:
+                good.append(item)
+        report.ReferencedSOPSequence = good
+        if bad:
+            report.FailedSOPSequence = bad
+        ae = AE(ae_title=self.ae_title)
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        context = build_context(StorageCommitmentPushModel)
+        assoc = ae.associate("127.0.0.1", port, contexts=[context], ae_title="FAPS", ext_neg=[role])
+        assert assoc.is_established
+        kind = 2 if bad else 1
+        status, _ = assoc.send_n_event_report(
+            report, kind, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE
+        )
+        assoc.release()
+        return int(status.Status)
+
+
+def status(code: int) -> Answer:
+    return lambda _event: code
+
+
+def abort(event: evt.Event) -> int:
+    """Store it, then hang up without an answer."""
+    event.assoc.abort()
+    return 0x0000
+
+
+@contextmanager
+def scripted_pacs(
+    *answers: Answer, classes: Sequence[str], implicit_only: bool = False
+) -> Iterator[ScriptedPacs]:
+    pacs = ScriptedPacs(free_port(), list(answers) or [status(0x0000)])
+    ae = AE(ae_title=pacs.ae_title)
+    ae.require_called_aet = True
+    syntaxes = [ImplicitVRLittleEndian]
+    if not implicit_only:
+        syntaxes.insert(0, ExplicitVRLittleEndian)
+    for sop_class in classes:
+        ae.add_supported_context(sop_class, syntaxes)
+    ae.add_supported_context(StorageCommitmentPushModel)
+    handlers = [(evt.EVT_C_STORE, pacs.store), (evt.EVT_N_ACTION, pacs.action)]
+    server = ae.start_server(("127.0.0.1", pacs.port), block=False, evt_handlers=handlers)
+    assert server is not None
+    try:
+        yield pacs
+    finally:
+        server.shutdown()
+        for thread in threading.enumerate():
+            if thread.name.startswith("AssocRequestor"):
+                thread.join(5)
