@@ -49,7 +49,12 @@ class Desk:
 
     def open(self) -> None:
         """Load and prove the bundle, warm everything up, and say that this worker is there."""
-        faps = self._bundle()
+        try:
+            faps = self._bundle()
+        except FapsNodeError as error:
+            # Celery would only mention that a signal handler failed.
+            self._log.error("worker not ready", code=error.code, reason=str(error))
+            raise
         warm_up()
         threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
         self._log.info("worker ready", bundle=faps.card.name, version=faps.card.version)

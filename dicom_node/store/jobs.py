@@ -201,7 +201,7 @@ class JobLedger:
                 .with_for_update(skip_locked=True)
             ).all()
             for row in rows:
-                reason = f"its worker died {row.attempts} times; no report could be made"
+                reason = f"{row.attempts} attempts failed, no report could be made; {row.reason}"
                 change_job(
                     connection, row, JobEvent.GAVE_UP, at, actor="dispatch", reason=reason,
                     reason_code="worker_lost",

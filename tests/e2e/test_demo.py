@@ -24,5 +24,3 @@ def test_one_exam_comes_back_confirmed_and_valid(tmp_path: Path) -> None:
     assert classes.count(SegmentationStorage) >= 1
     for path in out.glob("*.dcm"):
         assert dciodvfy_errors(path) == []
-
-
