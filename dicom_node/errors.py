@@ -13,6 +13,7 @@ FapsNodeError
 ├── PixelDecodeError        an image's pixels cannot be read; reported, never retried
 ├── BundleError             a model bundle is damaged or does not fit
 └── PeerError               an association with a peer did not do what was asked
+    └── NothingAccepted     the peer takes none of the presentation contexts
 """
 
 from __future__ import annotations

@@ -10,8 +10,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from dicom_node.domain.delivery import (
-    ARRIVED,
-    CONFIRMED,
     DELIVER_ATTEMPTS_PERMANENT,
     TO_SEND,
     DeliveryEvent,
@@ -20,11 +18,11 @@ from dicom_node.domain.delivery import (
     advance,
     next_attempt_at,
 )
-from dicom_node.domain.job import JobEvent, JobState
+from dicom_node.domain.job import JobState
 from dicom_node.store import events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
-from dicom_node.store.jobs import change_job
+from dicom_node.store.settle import settle_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +113,7 @@ class DeliveryLedger:
             at = now(connection)
             row = _delivery(connection, parcel.delivery_id)
             _end(connection, row, outcome, at)
-            _settle_job(connection, parcel.job_id, at)
+            settle_job(connection, parcel.job_id, at)
 
     def postpone(self, parcels: Iterable[Parcel], outcome: Outcome) -> None:
         """The destination could not be reached: every parcel counts an attempt and waits."""
@@ -145,7 +143,7 @@ class DeliveryLedger:
                     _change(
                         connection, row, DeliveryEvent.COMMIT_FAILURE, at, reason=reason, next_at=at
                     )
-            _settle_job(connection, job_id, at)
+            settle_job(connection, job_id, at)
 
     def resend(self, job_id: str, destination: str | None, actor: str) -> int:
         """Send a job's stored objects again, by a person's wish; how many."""
@@ -168,7 +166,7 @@ class DeliveryLedger:
                 )  # fmt: skip
                 sent_back = True
             if sent_back:
-                _settle_job(connection, job_id, at)
+                settle_job(connection, job_id, at)
             return len(rows)
 
 
@@ -200,7 +198,7 @@ def _plan_job(connection: Connection, job_id: str, destinations: Sequence[Plan],
     connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(planned_at=at))
     if destinations:
         # Where no destination takes any of them, such as SEG alone of a negative exam, it is done.
-        _settle_job(connection, job_id, at)
+        settle_job(connection, job_id, at)
 
 
 def _delivery(connection: Connection, delivery_id: int) -> Row[tuple[object, ...]]:
@@ -272,27 +270,3 @@ def _change(
         reason=reason,
         actor=actor,
     )
-
-
-def _settle_job(connection: Connection, job_id: str, at: float) -> None:
-    """Advance a job to where its deliveries are."""
-    rows = connection.execute(
-        select(t.deliveries.c.state, t.deliveries.c.needs_commitment).where(
-            t.deliveries.c.job_id == job_id
-        )
-    ).all()
-    states = [(DeliveryState(row.state), bool(row.needs_commitment)) for row in rows]
-    arrived = all(state in ARRIVED for state, _ in states)
-    confirmed = all(state in CONFIRMED for state, needed in states if needed)
-    proof = any(needed for _, needed in states)
-    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id).with_for_update()).one()
-    if job.state == JobState.ANALYSED.value and arrived:
-        change_job(connection, job, JobEvent.ALL_DELIVERED, at, actor="deliver")
-    elif job.state in _AFTER_DELIVERY and not arrived:
-        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver")
-    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one()
-    if job.state == JobState.DELIVERED.value and proof and confirmed:
-        change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm")
-
-
-_AFTER_DELIVERY = {JobState.DELIVERED.value, JobState.CONFIRMED.value}

@@ -57,7 +57,7 @@ STATES: dict[str, StateWords] = {
     ),
     JobState.FAILED.value: StateWords(
         "bad",
-        "The analysis should have worked but did not. This is not a negative result.",
+        "Analysis or delivery should have worked but did not. This is not a negative result.",
         "Look into the worker's log, then let the exam run again with the command below.",
     ),
     IGNORED: StateWords(

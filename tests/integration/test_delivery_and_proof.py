@@ -154,8 +154,16 @@ def test_a_refusal_is_final_after_three_tries_and_does_not_hold_the_others(
             post.deliverer.tick()
             post.due_now()
         assert post.states() == {"seg": "refused", "sr": "accepted"}
-        assert post.sheet().line.state == "analysed"
         assert post.sheet().deliveries[0]["attempts"] == 3
+        assert post.sheet().line.state == "failed"
+        assert "pacs refused a result: status 0x0124" in post.sheet().line.reason
+        # The administrator mends the PACS and sends the same bytes again.
+        pacs.answers[:] = [status(0x0000)]
+        ledger = post.hospital.ledger
+        ledger.deliveries.resend(post.exam.job_id(), None, "cli ada")
+        assert post.sheet().line.state == "analysed"
+        post.deliverer.tick()
+        assert post.sheet().line.state == "delivered"
 
 
 def test_a_class_that_the_peer_does_not_take_is_said_by_name(tmp_path: Path) -> None:

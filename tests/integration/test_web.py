@@ -92,7 +92,7 @@ def test_a_refusal_is_red_and_says_why(hospital: Hospital, browser: Browser):
     exam = hospital.exam("refused").receive().close().analyse().refuse(0x0122)
     page = browser.page("/")
     row = page.row("ACC-1")
-    assert "refused by pacs: status 0x0122" in row[1]
+    assert row[1] == "failed pacs refused a result: status 0x0122"
     assert row[4] == "pacs 0 of 3 accepted, 3 refused"
     assert "edge bad" in page.all("tr", "class")
     study = browser.page(f"/study/{exam.uid}")

@@ -1,0 +1,53 @@
+"""A job advanced to where its deliveries are."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Row, select
+
+from dicom_node.domain.delivery import ARRIVED, CONFIRMED, TO_SEND, DeliveryState
+from dicom_node.domain.job import JobEvent, JobState
+from dicom_node.store import tables as t
+from dicom_node.store.jobs import change_job
+
+REFUSED = "refused"  # reason code of a job that failed at a destination, not in its analysis
+
+
+def settle_job(connection: Connection, job_id: str, at: float) -> None:
+    """Deliver, confirm, fail or send back a job by the states of its deliveries.
+
+    Call in the transaction that changed one of them. A refusal that is final fails the job once
+    nothing else of it is under way: an exam must not look as if it were still being sent.
+    """
+    d = t.deliveries
+    rows = connection.execute(
+        select(d.c.state, d.c.needs_commitment, d.c.destination, d.c.reason)
+        .where(d.c.job_id == job_id)
+        .order_by(d.c.id)
+    ).all()
+    states = [DeliveryState(row.state) for row in rows]
+    arrived = all(state in ARRIVED for state in states)
+    under_way = any(state in TO_SEND for state in states)
+    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id).with_for_update()).one()
+    if job.state == JobState.ANALYSED.value and arrived:
+        change_job(connection, job, JobEvent.ALL_DELIVERED, at, actor="deliver")
+    elif job.state == JobState.ANALYSED.value and not under_way:
+        refusals = [row for row in rows if row.state == DeliveryState.REFUSED.value]
+        words = {f"{row.destination} refused a result: {row.reason}" for row in refusals}
+        change_job(
+            connection, job, JobEvent.GAVE_UP, at, actor="deliver",
+            reason="; ".join(sorted(words)), reason_code=REFUSED,
+        )  # fmt: skip
+    elif not arrived and (job.state in _AFTER_DELIVERY or (under_way and _was_refused(job))):
+        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason_code="")
+    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one()
+    needed = [state for state, row in zip(states, rows, strict=True) if row.needs_commitment]
+    proven = bool(needed) and all(state in CONFIRMED for state in needed)
+    if job.state == JobState.DELIVERED.value and proven:
+        change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm")
+
+
+def _was_refused(job: Row[tuple[object, ...]]) -> bool:
+    return bool(job.state == JobState.FAILED.value and job.reason_code == REFUSED)
+
+
+_AFTER_DELIVERY = {JobState.DELIVERED.value, JobState.CONFIRMED.value}

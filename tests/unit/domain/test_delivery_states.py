@@ -1,0 +1,129 @@
+"""The way of an object to a destination, walked through every state and every event."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_node.domain.delivery import (
+    ARRIVED,
+    CONFIRMED,
+    DELIVER_BY_S,
+    TO_SEND,
+    TRANSITIONS,
+    DeliveryEvent,
+    DeliveryState,
+    IllegalDeliveryEventError,
+    advance,
+    next_attempt_at,
+    outcome_of,
+)
+
+LEGAL = {
+    ("waiting", "send"): "sent",
+    ("waiting", "refusal"): "refused",
+    ("waiting", "transient"): "waiting",
+    ("unknown", "send"): "sent",
+    ("unknown", "refusal"): "refused",
+    ("unknown", "transient"): "unknown",
+    ("sent", "send"): "sent",
+    ("sent", "success"): "accepted",
+    ("sent", "transient"): "waiting",
+    ("sent", "no_answer"): "unknown",
+    ("sent", "refusal"): "refused",
+    ("accepted", "commit"): "committed",
+    ("accepted", "commit_failure"): "waiting",
+    ("accepted", "found"): "seen",
+    ("accepted", "resend"): "waiting",
+    ("committed", "found"): "seen",
+    ("committed", "resend"): "waiting",
+    ("seen", "resend"): "waiting",
+    ("refused", "resend"): "waiting",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    list(itertools.product(DeliveryState, DeliveryEvent)),
+    ids=lambda one: str(one.value),
+)
+def test_every_event_in_every_state_is_legal_or_raises(
+    state: DeliveryState, event: DeliveryEvent
+) -> None:
+    expected = LEGAL.get((state.value, event.value))
+    if expected is None:
+        with pytest.raises(IllegalDeliveryEventError, match=state.value):
+            advance(state, event)
+    else:
+        assert advance(state, event) is DeliveryState(expected)
+
+
+def test_every_state_is_reached_from_waiting() -> None:
+    reached, edge = {DeliveryState.WAITING}, {DeliveryState.WAITING}
+    while edge:
+        edge = {after for state in edge for after in TRANSITIONS[state].values()} - reached
+        reached |= edge
+    assert reached == set(DeliveryState)
+
+
+def test_an_object_is_to_be_sent_or_has_arrived_or_was_refused() -> None:
+    assert ARRIVED | TO_SEND | {DeliveryState.REFUSED} == set(DeliveryState)
+    assert not ARRIVED & TO_SEND
+    assert CONFIRMED < ARRIVED
+
+
+@pytest.mark.parametrize("state", sorted(TO_SEND, key=str))
+def test_whatever_is_to_be_sent_can_be_sent(state: DeliveryState) -> None:
+    assert advance(state, DeliveryEvent.SEND) is DeliveryState.SENT
+
+
+@pytest.mark.parametrize(
+    ("status", "event"),
+    [
+        (0x0000, DeliveryEvent.SUCCESS),
+        (0xB000, DeliveryEvent.SUCCESS),
+        (0xB006, DeliveryEvent.SUCCESS),
+        (0xB007, DeliveryEvent.SUCCESS),
+        (0xA700, DeliveryEvent.TRANSIENT),
+        (0xA7FF, DeliveryEvent.TRANSIENT),
+        (0x0110, DeliveryEvent.TRANSIENT),
+        (0xA900, DeliveryEvent.REFUSAL),
+        (0xC000, DeliveryEvent.REFUSAL),
+        (0xCFFF, DeliveryEvent.REFUSAL),
+        (0x0122, DeliveryEvent.REFUSAL),
+        (0x0124, DeliveryEvent.REFUSAL),
+        (None, DeliveryEvent.NO_ANSWER),
+    ],
+)
+def test_the_status_family_says_what_became_of_an_attempt(
+    status: int | None, event: DeliveryEvent
+) -> None:
+    outcome = outcome_of(status, "because")
+    assert (outcome.event, outcome.status) == (event, status)
+
+
+def test_the_reason_quotes_status_and_comment() -> None:
+    assert outcome_of(0xA900, "wrong class").reason == "status 0xA900: wrong class"
+    assert outcome_of(0xC001).reason == "status 0xC001"
+
+
+@given(st.integers(0, 100_000), st.floats(0, 1), st.floats(0, DELIVER_BY_S - 1))
+def test_pauses_never_shrink_and_are_capped(attempts: int, spread: float, age: float) -> None:
+    first = next_attempt_at(age, attempts, 0.0, spread=spread)
+    second = next_attempt_at(age, attempts + 1, 0.0, spread=spread)
+    assert first is not None
+    assert second is not None
+    assert 0.75 * 5 <= first - age <= second - age <= 1.25 * 900 + 1e-6
+
+
+def test_pauses_double_from_five_seconds_to_a_quarter_of_an_hour() -> None:
+    pauses = [next_attempt_at(0.0, attempts, 0.0) for attempts in range(1, 11)]
+    assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
+
+
+def test_trying_ends_after_three_days() -> None:
+    assert next_attempt_at(72 * 3600 - 1.0, 5, 0.0) is not None
+    assert next_attempt_at(72 * 3600.0, 5, 0.0) is None

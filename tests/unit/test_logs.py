@@ -1,0 +1,79 @@
+"""Log lines carry the fields on the list, and nothing of a patient."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_node.logs import ALLOWED, configure, logger, only_allowed
+
+
+@pytest.fixture(autouse=True)
+def _configured_anew() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_is_one_json_object_with_its_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    logger("receive").info("received", study="1.2.3", bytes=7)
+    (line,) = _lines(capsys)
+    assert {**line, "timestamp": ""} == {
+        "event": "received",
+        "level": "info",
+        "stage": "receive",
+        "study": "1.2.3",
+        "bytes": 7,
+        "timestamp": "",
+    }
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_field_off_the_list_never_appears(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("debug")
+    names = ("patient_id", "patient_name", "header", "dataset", "exc_info", "accession_number")
+    logger("receive").bind(patient_birth_date="CANARY").warning(
+        "received", **dict.fromkeys(names, "CANARY")
+    )
+    assert "CANARY" not in capsys.readouterr().err
+    assert not ALLOWED & set(names)
+
+
+def test_an_exception_shrinks_to_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    logger("receive").error("failed", error=ValueError("CANARY^Jane"))
+    (line,) = _lines(capsys)
+    assert line["error"] == "ValueError"
+
+
+def test_nothing_in_a_field_can_forge_a_second_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    logger("receive").info("refused", reason='x\n{"event": "forged"}\r\x1b[2J', ae="Ä\u2028")
+    (line,) = _lines(capsys)
+    assert line["event"] == "refused"
+    assert "\x1b" not in line["reason"]
+    assert "\n" not in line["reason"]
+
+
+def test_less_than_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning")
+    logger("receive").info("received")
+    logger("receive").warning("refused")
+    assert [line["event"] for line in _lines(capsys)] == ["refused"]
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=20), max_size=5))
+def test_whatever_is_said_only_listed_fields_remain_in_plain_ascii(fields: dict[str, Any]) -> None:
+    kept = only_allowed(None, "info", {**fields, "reason": "ä\x00\n"})
+    assert set(kept) <= ALLOWED
+    assert all(value.isascii() and value.isprintable() for value in kept.values())
