@@ -1,0 +1,65 @@
+"""``faps``: the analysis without a network, as a researcher uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydicom import dcmread
+
+from tests.conformance.validators import dciodvfy_errors
+from tests.e2e.conftest import MakeExam, study_of
+from tests.peers import faps
+
+
+def test_a_folder_is_analysed_into_the_same_objects_as_the_node_sends(
+    make_exam: MakeExam, tmp_path: Path
+) -> None:
+    exam = make_exam(seed=3)
+    result = faps("analyse", str(exam), "--out", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "not for diagnosis" in result.stdout
+    record = json.loads((tmp_path / "analysis.json").read_text())
+    assert record["study_instance_uid"] == study_of(exam)
+    assert record["status"] == "complete"
+    report = dcmread(tmp_path / "sr_exam.dcm")
+    assert report.StudyInstanceUID == study_of(exam)
+    for path in tmp_path.glob("*.dcm"):
+        assert dciodvfy_errors(path) == []
+    for view in ("R-CC", "R-MLO", "L-CC", "L-MLO"):
+        assert (tmp_path / f"preview_{view}.png").exists()
+
+
+def test_an_empty_folder_is_said_in_one_line(tmp_path: Path) -> None:
+    result = faps("analyse", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert result.returncode == 1
+    assert "no DICOM file there" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_picture_without_its_partner_is_refused_by_name(tmp_path: Path) -> None:
+    picture = tmp_path / "P9_L_CM_CC.jpg"
+    Image.fromarray(np.zeros((700, 600), np.uint8)).save(picture)
+    result = faps("dicomize", str(picture), "--out", str(tmp_path / "out"))
+    assert result.returncode == 1
+    assert "P9_L_DM_CC.jpg" in result.stderr
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
+def test_a_bundle_with_a_changed_byte_is_refused(tmp_path: Path, make_exam: MakeExam) -> None:
+    from worker.load import default_bundle
+
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for path in default_bundle().iterdir():
+        (bundle / path.name).write_bytes(path.read_bytes())
+    weights = bundle / "segmentation.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    exam = make_exam(seed=3)
+    result = faps("analyse", str(exam), "--out", str(tmp_path / "o"), "--bundle", str(bundle))
+    assert result.returncode == 1
+    assert "segmentation.safetensors" in result.stderr

@@ -1,0 +1,1 @@
+"""From decoded pixels to the network grid, then back to millimetres."""

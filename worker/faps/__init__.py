@@ -1,0 +1,1 @@
+"""The networks of Zheng et al., eClinicalMedicine 2023;58:101913."""

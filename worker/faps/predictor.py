@@ -1,0 +1,118 @@
+"""FAPS as two questions: where is a lesion, is it malignant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from worker.contracts import FloatImage, ModelCard, PreparedView
+from worker.faps.crop import CropRule, cut, square_around
+from worker.faps.heatmap import activation_map, on_grid
+from worker.faps.refinenet import RefineNet
+from worker.faps.xception_ppm import FapsClassifier
+
+ENERGIES = ("low_energy", "recombined")  # order of the channels of PreparedView.image
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling of the logit: ``p = sigmoid(slope * (l_malignant - l_benign) + intercept)``."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def probability(self, logits: Tensor) -> float:
+        """Logits (2,) benign, malignant → calibrated probability of malignancy."""
+        z = self.slope * float(logits[1] - logits[0]) + self.intercept
+        return 1 / (1 + math.exp(-max(min(z, 50.0), -50.0)))
+
+
+@dataclass(frozen=True)
+class Faps:
+    """Two loaded networks with everything that fixes what they answer.
+
+    ``grid`` (H, W) is what ``prepare`` must deliver. ``energies`` names those that the classifier
+    was trained on; the segmentation network takes both.
+    """
+
+    card: ModelCard
+    grid: tuple[int, int]
+    crop: CropRule
+    energies: tuple[str, ...]
+    calibration: Calibration
+    segmentation: RefineNet
+    classification: FapsClassifier
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Operating points of the bundle, as its card states them."""
+        return self.card.thresholds
+
+    def segment(self, view: PreparedView) -> FloatImage:
+        """Probability (H, W) in [0, 1] that a pixel of the network grid belongs to a lesion.
+
+        Raises
+        ------
+        ValueError
+            When the view was not prepared for this bundle's grid.
+        """
+        if view.image.shape != (2, *self.grid):
+            raise ValueError(
+                f"the view is {view.image.shape}, the bundle takes (2, *{self.grid}); "
+                "prepare it with grid=faps.grid"
+            )
+        x = torch.from_numpy(view.image)[None].contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            probability = lesion_probability(self.segmentation(x), self.grid)[0, 0]
+        inside = view.image.max(axis=0) > self.crop.outside
+        return np.where(inside, probability.numpy(), np.float32(0)).astype(np.float32)
+
+    def classify(
+        self, views: Sequence[tuple[PreparedView, FloatImage]]
+    ) -> tuple[float, tuple[FloatImage, ...]]:
+        """Probability of malignancy of one breast's lesion, and a heat map (H, W) for each view.
+
+        ``views`` are those in which the lesion was found, each with its mask or probability (H, W)
+        on the network grid. A view that is missing is left out of the mean of the logits, which is
+        exact; the caller says in the report that it was missing.
+
+        Raises
+        ------
+        ValueError
+            When there is no view.
+        """
+        if not views:
+            raise ValueError("no view of the lesion is given; ask only where a lesion was found")
+        threshold = float(self.thresholds["segment"])
+        squares = [square_around(lesion, self.crop, threshold) for _, lesion in views]
+        channels = [ENERGIES.index(energy) for energy in self.energies]
+        crops = torch.stack(
+            [
+                cut(torch.from_numpy(view.image)[channels], square, self.crop)
+                for (view, _), square in zip(views, squares, strict=True)
+            ]
+        )
+        with torch.inference_mode():
+            maps = self.classification.features(crops)  # (views, energies, C, s, s)
+            logits = self.classification.logits(maps).mean(dim=0)
+            heat = [
+                on_grid(activation_map(m, self.classification.fc.weight), square, self.grid)
+                for m, square in zip(maps, squares, strict=True)
+            ]
+        return self.calibration.probability(logits), tuple(
+            np.where(view.image.max(axis=0) > self.crop.outside, h.numpy(), np.float32(0))
+            for h, (view, _) in zip(heat, views, strict=True)
+        )
+
+
+def lesion_probability(logits: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Logits (N, 1, h, w) of either head → probabilities (N, 1, H, W); the same in training."""
+    return torch.sigmoid(
+        functional.interpolate(logits, size=grid, mode="bilinear", align_corners=False)
+    )

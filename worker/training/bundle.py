@@ -1,0 +1,199 @@
+"""Writing a model bundle: card, weights, golden outputs, checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from dicom_node.domain.identifiers import derive_id
+from worker.contracts import ModelCard
+from worker.exam.pixels import BRIGHTEST, GRID, OUTSIDE
+from worker.faps.predictor import Faps
+from worker.load import (
+    CARD,
+    CLASSIFICATION,
+    FILES,
+    GOLDEN,
+    SEGMENTATION,
+    SUMS,
+    build,
+    golden_outputs,
+)
+
+# The first bundle's networks (faps.md §2.3): 3.0 M and 1.6 M parameters.
+SEGMENTATION_NET: dict[str, Any] = {
+    "depth": 18,
+    "width": 32,
+    "features": 64,
+    "decoder": "light",
+    "head": "quarter",
+    "in_channels": 2,
+}
+CLASSIFICATION_NET: dict[str, Any] = {
+    "width": 0.25,
+    "pyramid": "semseg",
+    "in_channels": 1,
+    "energies": ["low_energy", "recombined"],
+}
+CROP: dict[str, Any] = {"size": 160, "margin": 2.0, "smallest": 64, "outside": OUTSIDE}
+GOLDEN_TOLERANCE = 1e-3  # other machines' BLAS differ by 1e-5; a wrong weight by far more
+GOLDEN_SIZE = (64, 64)
+
+INTENDED_USE = (
+    "Research on contrast-enhanced mammography: outlines a mass on the low-energy and recombined "
+    "pair of a view, estimates a probability of malignancy over CC and MLO. Not for diagnosis."
+)
+EXCLUSIONS = [
+    "implants",
+    "spot, magnification and biopsy images",
+    "images for processing",
+    "more than three lesions in a view",
+    "any clinical decision",
+]
+CDD_CESM = (
+    "Khaled R., Helal M., Alfarghaly O., Mokhtar O., Elkorany A., El Kassas H., Fahmy A. "
+    "Categorized Digital Database for Low energy and Subtracted Contrast Enhanced Spectral "
+    "Mammography images. The Cancer Imaging Archive, 2021, doi 10.7937/29kw-ae92; "
+    "Scientific Data 9 (2022), doi 10.1038/s41597-022-01238-0. CC BY 4.0. "
+    "Changes: resized, masks redrawn from the published regions."
+)
+
+
+def base_card(name: str, version: str) -> dict[str, Any]:
+    """Card of a bundle before anything was measured: identity, architecture, input contract."""
+    return {
+        "name": name,
+        "version": version,
+        "uuid": derive_id("bundle", name, version),
+        "family": "RefineNet-LW18 + Xception-PPM",
+        "statement": "Untrained weights, for tests of the path alone.",
+        "clinical": False,
+        "signed": False,
+        "licence": "Apache-2.0; weights derived from CC BY 4.0 data, see training.attribution",
+        "intended_use": INTENDED_USE,
+        "exclusions": EXCLUSIONS,
+        "segmentation": dict(SEGMENTATION_NET),
+        "classification": dict(CLASSIFICATION_NET),
+        "input": {
+            "channels": ["low_energy", "recombined"],
+            "grid": list(GRID),
+            "normalisation": (
+                "per image, inside the breast: median to 0, half of the 5-95 % range to 1, clipped "
+                f"to [{OUTSIDE}, {BRIGHTEST}]; everything outside the breast {OUTSIDE}; "
+                "the recombined image then loses its slow background and is normalised again"
+            ),
+            "geometry": "breast box, chest wall left, aspect kept, area average onto the grid",
+            "crop": dict(CROP),
+        },
+        "thresholds": {
+            "segment": 0.5,
+            "peak": 0.6,
+            "min_area_px": 30.0,
+            "max_area_fraction": 0.45,
+            "benign_below": 0.35,
+            "malignant_from": 0.65,
+        },
+        "calibration": {"slope": 1.0, "intercept": 0.0},
+        "golden": {"tolerance": GOLDEN_TOLERANCE},
+        "training": {"attribution": CDD_CESM},
+        "measured": {},
+    }
+
+
+def write_bundle(
+    out: Path,
+    card: Mapping[str, Any],
+    segmentation: Mapping[str, torch.Tensor],
+    classification: Mapping[str, torch.Tensor],
+) -> None:
+    """Bundle folder ``out`` from a card and the two state dicts; replaces what was there.
+
+    Weights are stored as fp16 and used as fp32: the golden outputs are those of the rounded
+    weights, so ``load`` proves what it reads.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CARD).write_text(toml_text(card), encoding="utf-8")
+    halves = {SEGMENTATION: _halved(segmentation), CLASSIFICATION: _halved(classification)}
+    for name, state in halves.items():
+        (out / name).write_bytes(save(state))
+    faps = _assemble(card, halves)
+    dice = torch.Generator().manual_seed(7)
+    view = torch.rand(1, 2, *GOLDEN_SIZE, generator=dice) * (BRIGHTEST - OUTSIDE) + OUTSIDE
+    crops = torch.rand(2, len(faps.energies), *GOLDEN_SIZE, generator=dice) * 4 - 2
+    golden = {"view": view, "crops": crops, **golden_outputs(faps, view, crops)}
+    (out / GOLDEN).write_bytes(save({key: t.contiguous() for key, t in golden.items()}))
+    sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}" for name in FILES]
+    (out / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
+
+
+def recombined_only(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """State dict of a classifier of two energies as one that sees the recombined image alone.
+
+    Exactly the function that the two-energy network computes when the low-energy image is absent.
+    """
+    weight = state["fc.weight"]  # (2, 2 C): low_energy then recombined
+    return {**state, "fc.weight": weight[:, weight.shape[1] // 2 :].contiguous()}
+
+
+def _assemble(card: Mapping[str, Any], halves: Mapping[str, Mapping[str, torch.Tensor]]) -> Faps:
+    """Networks with the rounded weights, in memory."""
+    model_card = ModelCard(
+        name=card["name"],
+        version=card["version"],
+        uuid=str(uuid.UUID(card["uuid"])),
+        sha256="",
+        family=card["family"],
+        thresholds=card["thresholds"],
+        statement=card["statement"],
+    )
+    faps = build(model_card, card)
+    networks: dict[str, nn.Module] = {
+        SEGMENTATION: faps.segmentation,
+        CLASSIFICATION: faps.classification,
+    }
+    for name, network in networks.items():
+        wide = {k: t.float() if t.is_floating_point() else t for k, t in halves[name].items()}
+        network.load_state_dict(wide, strict=True, assign=True)
+        network.eval()
+    return faps
+
+
+def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """State dict with every float as fp16, each tensor in memory of its own."""
+    return {
+        key: (t.half() if t.is_floating_point() else t).detach().cpu().contiguous().clone()
+        for key, t in state.items()
+    }
+
+
+def toml_text(table: Mapping[str, Any], prefix: str = "") -> str:
+    """A nested table of plain values as TOML: scalars first, then its tables.
+
+    >>> print(toml_text({"a": 1, "b": {"c": [1.5, 2.0], "d": True}}))
+    a = 1
+    <BLANKLINE>
+    [b]
+    c = [1.5, 2.0]
+    d = true
+    <BLANKLINE>
+    """
+    lines = [f"{k} = {_toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping)]
+    text = "\n".join(lines) + ("\n" if lines else "")
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            name = f"{prefix}{key}"
+            text += f"\n[{name}]\n" + toml_text(value, f"{name}.")
+    return text
+
+
+def _toml_value(value: Any) -> str:  # noqa: ANN401 - a TOML value is one of six types
+    """One value; JSON's strings, numbers, booleans and lists are TOML's."""
+    return json.dumps(value, ensure_ascii=False)
