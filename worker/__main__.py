@@ -79,6 +79,7 @@ def phantom(
     run: Annotated[str, typer.Option(help="Another run is another study")] = "",
     rows: Annotated[int, typer.Option(min=512)] = 3328,
     columns: Annotated[int, typer.Option(min=512)] = 2560,
+    malignant: Annotated[bool | None, typer.Option("--malignant/--benign")] = None,
 ) -> None:
     """Write synthetic CEM exams as DICOM: CC and MLO of both breasts, low-energy + recombined."""
     from worker.training.phantom.write import write_exams  # noqa: PLC0415
@@ -98,6 +99,7 @@ def phantom(
             columns=columns,
             # The detector keeps its size whatever the matrix: a smaller one shows it coarser.
             spacing_mm=0.07 * 3328 / rows,
+            malignant=malignant,
             run=run,
             acquired=_now(),
             progress=step,
@@ -131,6 +133,28 @@ def dicomize(
         acquired=_now(),
     )
     console.print(f"{len(files)} DICOM files in {out}. Research use, not for diagnosis.")
+
+
+class Network(Enum):
+    """What is trained."""
+
+    SEGMENTATION = "segmentation"
+    CLASSIFICATION = "classification"
+
+
+@app.command()
+def train(
+    network: Annotated[Network, typer.Argument(help="Which network")],
+    out: Annotated[Path, typer.Option(help="Bundle to write; the other network is kept")],
+    data: Annotated[Path | None, typer.Option(help="CDD-CESM folder; none: phantoms alone")] = None,
+    hours: Annotated[float, typer.Option(min=0.001, help="How long")] = 0.5,
+    seed: Annotated[int, typer.Option(help="Where chance begins")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
+) -> None:
+    """Train one network of a bundle for a while and measure it on held-out patients."""
+    from worker.training.retrain import retrain  # noqa: PLC0415
+
+    retrain(network.value, data, out, hours=hours, seed=seed, cache=cache, report=console.print)
 
 
 def main() -> None:

@@ -37,8 +37,9 @@ class Frame:
 
     ``source_shape`` and ``network_shape`` are (rows, columns). The crop box is in source pixels,
     half-open. A network point (x, y), TLHC corner origin, is
-    ``source_x = left + (x - pad_x) / scale`` before the flip, and likewise for y; ``flipped`` means
-    that the source was mirrored about its vertical axis so that the chest wall is on the left.
+    ``source_x = left + (x - pad_x) / scale``, and likewise for y. ``flipped`` means that the crop
+    was mirrored so that the chest wall is on the left: then ``source_x = right - (x - pad_x) /
+    scale``; the box is in stored pixels either way.
     """
 
     source_shape: tuple[int, int]

@@ -14,6 +14,8 @@ from worker.contracts import FloatImage, Mask
 COARSE = 400  # longest side of the image on which the breast is searched, in pixels
 SMALLEST_SHARE = 0.03  # of the image: less is a label or a specimen, not a breast
 AGREEMENT = 0.7  # overlap (intersection over union) from which the recombined image is believed
+CONTAINED = 0.95  # share of the low-energy body that lies inside the recombined one
+WHOLE_FRAME = 0.92  # share of the image: more is no breast but a background
 CLEAR_SIDE = 1.5  # how much longer the breast must touch one side for the pixels to decide
 
 
@@ -37,10 +39,8 @@ def find_breast(low: FloatImage, rec: FloatImage) -> Breast:
     step = max(1, max(low.shape) // COARSE)
     mask = _largest_body(low[::step, ::step])
     other = _largest_body(rec[::step, ::step])
-    union = mask | other
-    # Recombined images with a grey background, or with an artefact, have a body of their own.
-    if union.any() and (mask & other).sum() >= AGREEMENT * union.sum():
-        mask = union
+    if _belongs_to(other, mask):
+        mask = mask | other
     if mask.mean() < SMALLEST_SHARE:
         raise UnsuitableExam("no breast is found in the image; look at it in the PACS")
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -69,6 +69,19 @@ def chest_wall_right(breast: Breast, *, header: bool | None) -> bool:
     if left > CLEAR_SIDE * right or header is None:
         return right > left
     return header
+
+
+def _belongs_to(recombined: Mask, low_energy: Mask) -> bool:
+    """Whether the body of the recombined image is the breast too.
+
+    It is where both agree, and where the low-energy body is only a part of it: fat is as dark as
+    air in many processed mammograms. A body that fills the frame is a grey background instead.
+    """
+    both, union = int((recombined & low_energy).sum()), int((recombined | low_energy).sum())
+    if both >= AGREEMENT * union > 0:
+        return True
+    inside = both >= CONTAINED * int(low_energy.sum()) > 0
+    return inside and float(recombined.mean()) < WHOLE_FRAME
 
 
 def _largest_body(image: npt.NDArray[np.float32]) -> Mask:

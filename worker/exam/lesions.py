@@ -11,9 +11,9 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from skimage.measure import find_contours
 
+from dicom_node.domain.spacing import Spacing
 from worker.contracts import FloatImage, Frame, Lesion, Mask
 from worker.exam.frame import Box, Points, patch_on_source, to_source
-from worker.exam.spacing import Spacing
 
 MOST_LESIONS = 3  # more is outside the intended use (FAPS: one mass) and is left to the reader
 FEWEST_POINTS, MOST_POINTS = 50, 200  # of an outline: smooth to look at, small in an SR

@@ -15,11 +15,13 @@ from dicom_node.errors import UnsuitableExam
 from worker.contracts import FloatImage, Frame, Mask
 from worker.exam.frame import to_grid
 from worker.exam.pixels import OUTSIDE, prepare_arrays
+from worker.training.register import apply, register
 from worker.training.sample import Sample, blanked
 
 # Two tenths of the patients are never trained on, one tenth fixes thresholds and calibration.
-# P3 lies in full resolution beside the set: it is shown to people, so never trained on.
-HELD_OUT = frozenset({"P3"})
+# P3, the one patient of whom both images lie beside the set in full resolution, shows people the
+# whole path on real images: trained on, so never a measure of anything.
+SHOWN = frozenset({"P3"})
 TEST, VALIDATION = (0, 1), (2,)
 # Least overlap of the lesion's masks on the two images of a pair: below it they lie apart (the
 #  images are cropped by hand, not registered; no silhouette alignment was found to help).
@@ -32,11 +34,13 @@ ASPECT = {"CC": 0.57, "MLO": 0.52}
 def split_of(patient: str) -> str:
     """``"train"``, ``"validation"`` or ``"test"``, always the same for a patient.
 
-    >>> split_of("P3"), split_of("P3") == split_of("P3")
-    ('test', True)
+    >>> split_of("P3"), split_of("P105") == split_of("P105")
+    ('train', True)
     """
     tenth = zlib.crc32(patient.encode()) % 10
-    if patient in HELD_OUT or tenth in TEST:
+    if patient in SHOWN:
+        return "train"
+    if tenth in TEST:
         return "test"
     return "validation" if tenth in VALIDATION else "train"
 
@@ -60,6 +64,22 @@ def pairs(root: Path, split: str) -> Iterator[Sample]:
         sample = _sample(name, found["CM"]["patient"], rec if apart else low, rec, mask)
         if sample is not None:
             yield _without_low_energy(sample) if apart else sample
+
+
+def full_resolution(root: Path, split: str) -> Iterator[Sample]:
+    """Pairs in the published size, the low-energy image brought onto the recombined one's grid."""
+    for path in sorted((root / "fullres").glob("*_DM_*.jpg")):
+        name = path.stem.replace("_DM_", "_CM_")
+        patient = name.partition("_")[0]
+        if split_of(patient) != split:
+            continue
+        rec = _grey(path.with_name(f"{name}.jpg"))
+        mask = _mask(path.with_name(f"{name}_mask.png"))
+        low = _grey(path)
+        rows, columns = rec.shape
+        sample = _sample(name, patient, apply(register(low, rec), low, (rows, columns)), rec, mask)
+        if sample is not None:
+            yield sample
 
 
 def recombined(root: Path, split: str) -> Iterator[Sample]:

@@ -29,6 +29,8 @@ SHARES = {
     "public with lesion": 0.3,
     "public without": 0.15,
 }
+# The few pairs in full resolution are registered as real pairs are: each counts as this many.
+FULL_RESOLUTION_WEIGHT = 12
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def train_segmentation(
     samples = [*phantoms(seeds, cache)]
     if data is not None:
         samples += cdd_cesm.pairs(data, "train")
+        samples += FULL_RESOLUTION_WEIGHT * [*cdd_cesm.full_resolution(data, "train")]
         samples += [s for s in cdd_cesm.recombined(data, "train") if s.lesion is not None]
     report(f"segmentation: {len(samples)} views, {sum(s.positive for s in samples)} with a lesion")
     torch.manual_seed(seed)

@@ -10,12 +10,12 @@ from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicom_node.domain.spacing import spacing_of
 from dicom_node.errors import UnsuitableExam
 from worker.contracts import SourceImage
 from worker.exam.frame import to_source
 from worker.exam.lesions import outline
 from worker.exam.pixels import BRIGHTEST, OUTSIDE, prepare, prepare_arrays, read_source
-from worker.exam.spacing import spacing_of
 
 ROWS, COLUMNS = 832, 640
 
