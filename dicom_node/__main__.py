@@ -21,6 +21,7 @@ from dicom_node.demo.run import Demo, Options
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
 from dicom_node.logs import configure
+from dicom_node.lookup import existing_ledger, find, one_study, open_ledger
 from dicom_node.node import Node
 from dicom_node.send import Sent, send_folder
 from dicom_node.settings import (
@@ -31,7 +32,6 @@ from dicom_node.settings import (
     write_effective,
 )
 from dicom_node.show import print_sheet, print_studies
-from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate as migrate_database
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ console = Console()
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; default: node.toml here")
 ]
+Data = Annotated[Path | None, typer.Option("--data", help="The node's data folder")]
 
 
 class Confirm(Enum):
@@ -57,12 +58,6 @@ def _settings(config: Path | None, overrides: dict[str, Any] | None = None) -> S
     settings = load_settings(config or config_file(), overrides)
     configure(settings.logs.level)
     return settings
-
-
-def _ledger(config: Path | None) -> tuple[Settings, Ledger]:
-    settings = load_settings(config or config_file())
-    configure("error")
-    return settings, Ledger(settings.ledger_url)
 
 
 @app.command()
@@ -116,14 +111,16 @@ def _until_signal() -> threading.Event:
 def worker(config: Config = None) -> None:
     """One worker process, for one GPU or the CPU; start as many as you have GPUs."""
     command = worker_command()
-    environment = child_environment(write_effective(_settings(config), "worker.json"))
+    environment = child_environment(
+        write_effective(_settings(config), f"worker-{os.getpid()}.json")
+    )
     os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, fixed arguments
 
 
 @app.command()
 def migrate(config: Config = None) -> None:
     """Bring the database's schema to this version."""
-    settings, ledger = _ledger(config)
+    settings, ledger = open_ledger(config)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     migrate_database(ledger.database)
     console.print("The database is up to date.")
@@ -145,40 +142,28 @@ def check(config: Config = None) -> None:
 def status(
     study: Annotated[str | None, typer.Argument(help="UID, accession number or ID")] = None,
     config: Config = None,
+    data: Data = None,
 ) -> None:
     """All exams and their state, or everything about one of them."""
-    settings, ledger = _ledger(config)
+    settings, ledger = existing_ledger(config, data)
     if study is None:
         print_studies(console, ledger.overview.studies())
         return
-    for uid in _find(ledger, study):
+    for uid in find(ledger, study):
         sheet = ledger.overview.sheet(uid, settings.completeness.expected_views)
         if sheet is not None:
             print_sheet(console, sheet)
-
-
-def _find(ledger: Ledger, text: str) -> list[str]:
-    found = ledger.overview.find(text)
-    if not found:
-        raise LedgerError(f"{text!r}: no exam with this UID, accession number or Patient ID")
-    return found
-
-
-def _one(ledger: Ledger, text: str) -> str:
-    found = _find(ledger, text)
-    if len(found) > 1:
-        raise LedgerError(f"{text!r} names {len(found)} exams; give the Study Instance UID")
-    return found[0]
 
 
 @app.command()
 def rerun(
     study: Annotated[str, typer.Argument(help="UID, accession number or Patient ID")],
     config: Config = None,
+    data: Data = None,
 ) -> None:
     """Analyse an exam again; results that were sent are followed by a new revision."""
-    _, ledger = _ledger(config)
-    uid = _one(ledger, study)
+    _, ledger = existing_ledger(config, data)
+    uid = one_study(ledger, study)
     job = ledger.revisions.rerun(uid, actor=f"cli {getpass.getuser()}")
     console.print(f"{uid}: queued as job {job}.")
 
@@ -188,12 +173,17 @@ def resend(
     study: Annotated[str, typer.Argument(help="UID, accession number or Patient ID")],
     destination: Annotated[str | None, typer.Option(help="Only to this destination")] = None,
     config: Config = None,
+    data: Data = None,
 ) -> None:
     """Send the stored results of an exam again, the same bytes."""
-    _, ledger = _ledger(config)
-    uid = _one(ledger, study)
+    _, ledger = existing_ledger(config, data)
+    uid = one_study(ledger, study)
     job = ledger.revisions.newest_job(uid)
     number = 0
+    sheet = ledger.overview.sheet(uid, ())
+    names = sorted({row["destination"] for row in sheet.deliveries}) if sheet else []
+    if destination is not None and destination not in names:
+        raise LedgerError(f"{uid}: nothing goes to {destination!r}, only to {', '.join(names)}")
     if job is not None:
         actor = f"cli {getpass.getuser()}"
         number = ledger.deliveries.resend(job, destination, actor)
@@ -251,7 +241,8 @@ def demo(
 ) -> None:
     """A trial: one synthetic exam through the node into a small PACS, with a summary."""
     configure("error")
-    data.mkdir(parents=True, exist_ok=True)
+    # A trial that is ended early must end the node and the PACS that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -73,11 +73,15 @@ class Confirmer:
         """Take an N-EVENT-REPORT (PS3.4 J.3.3) and answer it."""
         try:
             report = event.event_information
+            committed = {
+                str(item.ReferencedSOPInstanceUID)
+                for item in report.get("ReferencedSOPSequence") or []
+            }
             failed = {
-                str(item.ReferencedSOPInstanceUID): f"reason 0x{item.FailureReason:04X}"
+                str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason") or 0)
                 for item in report.get("FailedSOPSequence") or []
             }
-            self._take(str(report.TransactionUID), failed)
+            self._take(str(report.TransactionUID), committed - failed.keys(), failed)
         except LedgerError as error:
             self._log.error("report not recorded", reason=str(error))
             return 0x0110, None  # PS3.7 C: processing failure; the PACS may report again
@@ -86,14 +90,14 @@ class Confirmer:
             return 0x0110, None
         return 0x0000, None
 
-    def _take(self, transaction_uid: str, failed: dict[str, str]) -> None:
-        words = f"{len(failed)} not committed" if failed else "all committed"
+    def _take(self, transaction_uid: str, committed: set[str], failed: dict[str, int]) -> None:
+        words = f"{len(committed)} committed, {len(failed)} not"
         found = self._ledger.commitments.answered(transaction_uid, words)
         if found is None:
             self._log.warning("report on an unknown transaction")
             return
         job_id, destination = found
-        self._ledger.deliveries.confirm(job_id, destination, failed)
+        self._ledger.deliveries.confirm(job_id, destination, committed, failed)
         self._log.info("confirmed", job=job_id, destination=destination, reason=words)
         self._reported.set()
 

@@ -100,8 +100,9 @@ class Deliverer:
         try:
             # A peer that knows only implicit VR gets the same data set written anew.
             answer = assoc.send_c_store(path if as_stored else dcmread(path))
-        except (ValueError, RuntimeError, OSError) as error:
-            return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the edge of the wire: the parcel must not stay SENT
+            reason = f"{type(error).__name__}: {error}"
+            return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=reason)
         status = int(answer.Status) if "Status" in answer else None
         return outcome_of(status, str(answer.get("ErrorComment") or ""))
 

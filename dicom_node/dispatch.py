@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -21,6 +23,7 @@ class Dispatcher:
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._ledger = ledger
         self._app = celery_app(settings)
+        self._queue = settings.queue.name
         self._log = logger("dispatch")
 
     def tick(self) -> float:
@@ -31,12 +34,27 @@ class Dispatcher:
             self._log.warning("lease taken back", job=job)
         for job in jobs.give_up_exhausted():
             self._log.error("job failed", job=job, code="worker_lost")
-        for job in jobs.claimable():
-            try:
-                self._app.send_task(ANALYSE_TASK, (job,), retry=False, ignore_result=True)
-            except (OperationalError, RedisError, OSError) as error:
-                self._log.warning("queue cannot be reached", reason=type(error).__name__)
-                return QUEUE_DOWN_S
-            jobs.mark_hinted(job)
-            self._log.info("rang", job=job)
+        try:
+            return self._ring()
+        except (OperationalError, RedisError, OSError) as error:
+            self._log.warning("queue cannot be reached", reason=type(error).__name__)
+            return QUEUE_DOWN_S
+
+    def _ring(self) -> float:
+        """Ring for new jobs, and again for old ones when their messages may have been lost."""
+        hints = self._ledger.jobs.claimable()
+        again = [hint for hint in hints if hint.rung_before]
+        lost = bool(again) and self._waiting_messages() < len(again)
+        for hint in hints:
+            if hint.rung_before and not lost:
+                continue
+            self._app.send_task(ANALYSE_TASK, (hint.job_id,), retry=False, ignore_result=True)
+            self._ledger.jobs.mark_hinted(hint.job_id)
+            self._log.info("rang", job=hint.job_id)
         return LOOK_S
+
+    def _waiting_messages(self) -> int:
+        """How many messages lie in the queue: no more are added while there are enough."""
+        with self._app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            return int(channel.client.llen(self._queue))

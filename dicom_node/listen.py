@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
 from dicom_node.settings import Listener
 
+DRAIN_S = 10.0
 Handler = tuple[Any, Callable[..., Any]]
 
 
@@ -30,11 +32,8 @@ class Port:
         self._settings = settings
         self._log = logger("listen")
         self._server: ThreadedAssociationServer | None = None
-        # Data sets go to disk as they come, into the archive's own file system, so that keeping
-        # one is a rename. pynetdicom has no per-server setting for either.
-        _config.STORE_RECV_CHUNKED_DATASET = True
-        _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
-        tempfile.tempdir = str(spool)
+        self._spool = spool
+        self._tempdir_before: str | None = None
 
     def open(self, handlers: Sequence[Handler]) -> int:
         """Bind the port and serve in threads; returns the port number.
@@ -45,6 +44,11 @@ class Port:
             When the address cannot be had.
 
         """
+        # Data sets go to disk as they come, into the archive's own file system, so that keeping
+        # one is a rename. pynetdicom has no per-server setting for either.
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
+        self._tempdir_before, tempfile.tempdir = tempfile.tempdir, str(self._spool)
         ae = self._application_entity()
         address = (self._settings.host, self._settings.port)
         try:
@@ -66,10 +70,17 @@ class Port:
         return address[1]
 
     def close(self) -> None:
-        """Take no more associations; those that run may finish their object."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server = None
+        """Take no more associations; those that run may end by themselves for a while."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown()
+        end = time.monotonic() + DRAIN_S
+        while server.active_associations and time.monotonic() < end:
+            time.sleep(0.05)
+        for assoc in server.active_associations:
+            assoc.abort()  # the sender has its answers so far, and sends the rest again
+        tempfile.tempdir = self._tempdir_before
 
     def _application_entity(self) -> AE:
         ae = AE(ae_title=self._settings.ae_title)

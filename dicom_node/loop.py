@@ -29,6 +29,8 @@ class Loop(threading.Thread):
         """Work until stopped."""
         while not self._stopped.is_set():
             self._woken.clear()
+            if self._stopped.is_set():  # said between the question above and the clearing
+                return
             pause = self._tick_safely()
             self._woken.wait(pause)
 

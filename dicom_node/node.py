@@ -20,6 +20,7 @@ from dicom_node.receive import Receiver
 from dicom_node.settings import Settings, write_effective
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
+from dicom_node.store.folder_lock import hold
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.web.app import make_app
@@ -36,7 +37,7 @@ class Node:
     def __init__(self, settings: Settings, *, embedded: bool) -> None:
         self.settings = settings
         self._log = logger("node")
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = hold(settings.data_dir, "node")
         self.archive = Archive(settings.data_dir)
         self.ledger = Ledger(settings.ledger_url)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
@@ -136,6 +137,7 @@ class Node:
         if self._queue is not None:
             self._queue.stop()
         self.ledger.close()
+        self._lock.close()
         self._log.info("stopped")
 
 

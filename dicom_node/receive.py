@@ -37,6 +37,7 @@ SUCCESS = 0x0000
 PROCESSING_FAILURE = 0xC001  # our own code in the C000 range: a fault of ours, see the log
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _PIXEL_DATA_BIG_ENDIAN = b"\x7f\xe0\x00\x10"
+_ITEM = b"\xfe\xff\x00\xe0"
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
 
 
@@ -110,6 +111,10 @@ class Receiver:
         """Keep one object and answer for it."""
         try:
             intake = self._keep(event)
+        except OSError as error:
+            # The spool cannot be read back: the disk's fault, and the sender may try again.
+            self._log.error("spool cannot be read", error=error)
+            return _status(OutOfResources.dimse_status, "disk error, try again later")
         except IngestError as error:
             self._log.warning(
                 "object refused",
@@ -205,9 +210,7 @@ def _check_pixels(file: BinaryIO, size: int, ds: Dataset, syntax: UID) -> None:
     if head[:4] not in {_PIXEL_DATA, _PIXEL_DATA_BIG_ENDIAN}:
         raise CannotUnderstand("an image without Pixel Data")
     if syntax not in NATIVE_SYNTAXES:
-        file.seek(-min(4096, size), 2)
-        if _SEQUENCE_DELIMITER not in file.read():
-            raise CannotUnderstand("compressed Pixel Data is cut off")
+        _check_fragments(file, size)
         return
     implicit = syntax.is_implicit_VR
     start = file.tell() - (4 if implicit else 0)
@@ -221,3 +224,17 @@ def _check_pixels(file: BinaryIO, size: int, ds: Dataset, syntax: UID) -> None:
         raise CannotUnderstand(f"Pixel Data holds {length} bytes, the header says {promised}")
     if start + length > size:
         raise CannotUnderstand(f"Pixel Data is cut off {start + length - size} bytes early")
+
+
+def _check_fragments(file: BinaryIO, size: int) -> None:
+    """Walk the items of encapsulated Pixel Data to their delimiter (PS3.5 A.4)."""
+    while True:
+        item = file.read(8)
+        if item[:4] == _SEQUENCE_DELIMITER:
+            return
+        if item[:4] != _ITEM:
+            raise CannotUnderstand("compressed Pixel Data is cut off or damaged")
+        length = int.from_bytes(item[4:8], "little")
+        if file.tell() + length > size:
+            raise CannotUnderstand("compressed Pixel Data is cut off")
+        file.seek(length, 1)

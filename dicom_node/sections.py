@@ -17,6 +17,13 @@ AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def _one_of(url: str, beginnings: tuple[str, ...]) -> str:
+    """``url`` unless it begins as nothing that we can speak to."""
+    if url and not url.startswith(beginnings):
+        raise ValueError(f"must be empty or begin with {' or '.join(beginnings)}")
+    return url
+
+
 class Section(BaseModel):
     """A part of the settings: no unknown key, no change after start."""
 
@@ -88,12 +95,22 @@ class Storage(Section):
         "", description="SQLAlchemy URL; empty: SQLite in data_dir; or postgresql+psycopg://…"
     )
 
+    @field_validator("ledger_url")
+    @classmethod
+    def _is_known(cls, url: str) -> str:
+        return _one_of(url, ("sqlite:///", "postgresql+psycopg://"))
+
 
 class Queue(Section):
     """The doorbell between node and workers."""
 
     url: str = Field("", description="redis://… of the queue; empty: an embedded Valkey server")
     name: str = Field("cem.infer", description="Name of the Celery queue")
+
+    @field_validator("url")
+    @classmethod
+    def _is_known(cls, url: str) -> str:
+        return _one_of(url, ("redis://", "rediss://", "redis+socket://"))
 
 
 class Worker(Section):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +93,8 @@ class Settings(BaseSettings):
         assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - narrows for mypy
         del dotenv_settings, file_secret_settings
         given = init_settings.init_kwargs
+        if given.get("alone"):
+            return (InitSettingsSource(settings_cls, given.get("overrides", {})),)
         folder = os.environ.get(SECRETS_VARIABLE)
         secrets = (
             (
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
         if len(str(socket)) <= MAX_SOCKET_PATH:
             return socket
         digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"faps-node-{digest}" / "valkey.sock"
+        return Path("/tmp") / f"faps-node-{digest}" / "valkey.sock"  # noqa: S108 - 0700, see there
 
 
 def config_file() -> Path | None:
@@ -176,6 +177,11 @@ def write_effective(settings: Settings, name: str = "effective.json") -> Path:
     part.write_text(json.dumps(values, indent=1), encoding="utf-8")
     part.replace(file)  # several workers may start at once and read it
     return file
+
+
+def default_settings(overrides: Mapping[str, Any]) -> Settings:
+    """Defaults with ``overrides`` alone: no file and no environment can get in."""
+    return Settings(alone=True, overrides=dict(overrides))  # type: ignore[call-arg]  # consumed by settings_customise_sources
 
 
 def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

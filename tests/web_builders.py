@@ -151,6 +151,12 @@ class Exam:
         self.hospital.ledger.studies.close(study, Judgement(verdict, reason or self.judgement))
         return self
 
+    def object_uids(self) -> set[str]:
+        """SOP Instance UIDs of its result objects."""
+        sheet = self.hospital.ledger.overview.sheet(self.uid, ())
+        assert sheet is not None
+        return {row["sop_instance_uid"] for row in sheet.artefacts}
+
     def job_id(self) -> str:
         """Its newest job."""
         job_id = self.hospital.ledger.revisions.newest_job(self.uid)
@@ -199,7 +205,7 @@ class Exam:
             while parcels := ledger.due(plan.name):
                 self._send(parcels, answers)
             if confirm and plan.needs_commitment:
-                ledger.confirm(self.job_id(), plan.name, {})
+                ledger.confirm(self.job_id(), plan.name, self.object_uids(), {})
         return self
 
     def _send(self, parcels: Sequence[Parcel], answers: list[int]) -> None:

@@ -26,6 +26,7 @@ from worker.exam.lesions import outline
 from worker.faps.predictor import Faps
 from worker.reading import READ_AHEAD, ReadView, Source, read_headers, read_views
 from worker.report.encode import encode
+from worker.report.identity import NamedView, named_views
 from worker.report.preview import Overlay, render
 from worker.stopwatch import Stopwatch
 
@@ -66,12 +67,12 @@ def analyse(
             for side in SIDES
             if any(s.view.pair.laterality == side for s in seen)
         )
-    with stopwatch.stage("preview"):
-        previews = _previews(seen, findings)
     with stopwatch.stage("read"):
         headers = read_headers(sources, (s.view for s in seen))
     missing = missing_images((source.header for source in sources), expected_views)
     analysis = conclude(run, exam, failed, findings, headers, missing, faps.card)
+    with stopwatch.stage("preview"):
+        previews = _previews(seen, analysis)
     with stopwatch.stage("encode"):
         results = encode(replace(analysis, seconds=stopwatch.seconds))
     return replace(analysis, seconds=stopwatch.seconds), (*results, *previews)
@@ -104,8 +105,8 @@ def _classify(side: str, seen: Sequence[_Seen], faps: Faps) -> Finding:
     if not positive:
         return Finding(side, tuple(s.result for s in seen), None, "no_lesion")
     p_malignant, maps = faps.classify([(s.view.prepared, s.probability) for s in positive])
-    heat = {s.view.pair.name: heat_map for s, heat_map in zip(positive, maps, strict=True)}
-    results = tuple(replace(s.result, heat_map=heat.get(s.view.pair.name)) for s in seen)
+    heat = {id(s): heat_map for s, heat_map in zip(positive, maps, strict=True)}
+    results = tuple(replace(s.result, heat_map=heat.get(id(s))) for s in seen)
     return Finding(side, results, p_malignant, _decision(p_malignant, faps.card))
 
 
@@ -169,22 +170,23 @@ def report_failure(
     return analysis, encode(analysis)
 
 
-def _previews(seen: Sequence[_Seen], findings: Sequence[Finding]) -> tuple[ResultObject, ...]:
+def _previews(seen: Sequence[_Seen], analysis: Analysis) -> tuple[ResultObject, ...]:
     """Two pictures of each view for the page: the outline, and the heat map."""
-    results = {view.pair.name: view for finding in findings for view in finding.views}
+    pixels = {s.view.pair.recombined.sop_instance_uid: s.view.recombined.pixels for s in seen}
     overlays: tuple[tuple[Role, Overlay], ...] = (
         (Role.PREVIEW, "outline"),
         (Role.HEAT_MAP, "heat_map"),
     )
 
-    def picture(s: _Seen, role: Role, overlay: Overlay) -> ResultObject:
-        view = results[s.view.pair.name]
-        content = render(s.view.recombined.pixels, view, overlay=overlay)
-        key = s.view.pair.name.replace(" ", "-")
-        return ResultObject(role=role, key=key, media_type="image/png", content=content)
+    def picture(view: NamedView, role: Role, overlay: Overlay) -> ResultObject:
+        image = pixels[view.result.pair.recombined.sop_instance_uid]
+        content = render(image, view.result, overlay=overlay)
+        return ResultObject(role=role, key=view.key, media_type="image/png", content=content)
 
     with ThreadPoolExecutor(max_workers=READ_AHEAD) as pool:
         futures = [
-            pool.submit(picture, s, role, overlay) for s in seen for role, overlay in overlays
+            pool.submit(picture, view, role, overlay)
+            for view in named_views(analysis)
+            for role, overlay in overlays
         ]
         return tuple(future.result() for future in futures)

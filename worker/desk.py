@@ -67,6 +67,8 @@ class Desk:
 
     def work_on(self, job_id: str) -> None:
         """Claim a job, analyse it, store its results, advance it."""
+        # Before the claim: a worker whose bundle does not load must not use up exams' attempts.
+        self._bundle()
         job = self._ledger.jobs.claim(job_id, self._owner, self._settings.worker.lease_s)
         if job is None:
             self._log.info("not to be claimed", job=job_id)
@@ -153,7 +155,7 @@ class Desk:
                 job = self._job
                 if job is not None:
                     self._ledger.jobs.heartbeat(job, lease_s)
-            except FapsNodeError as error:
-                self._log.warning("heartbeat failed", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the edge of a thread: without it leases run out
+                self._log.warning("heartbeat failed", error=error, reason=str(error))
             if self._stop.wait(min(SAY_ALIVE_S, lease_s / 4)):
                 return

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from celery import shared_task
 
 from dicom_node.domain.job import ANALYSE_TASK
+from dicom_node.errors import BundleError
+from dicom_node.logs import logger
 from dicom_node.settings import config_file, load_settings
 
 if TYPE_CHECKING:
@@ -29,4 +31,8 @@ def desk() -> Desk:
 @shared_task(name=ANALYSE_TASK, ignore_result=True)
 def analyse_job(job_id: str) -> None:
     """Work on one job if its lease is to be had; a second message for it does nothing."""
-    desk().work_on(job_id)
+    try:
+        desk().work_on(job_id)
+    except BundleError as error:
+        # The job stays in the queue for a worker that is whole; the page says that none is there.
+        logger("worker").error("worker not ready", code=error.code, reason=str(error))

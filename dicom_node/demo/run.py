@@ -21,8 +21,15 @@ from dicom_node.demo.summary import Trip, summary
 from dicom_node.embedded import wait_for
 from dicom_node.errors import FapsNodeError
 from dicom_node.send import Sent, send_folder
-from dicom_node.settings import Destination, Settings, load_settings
+from dicom_node.settings import (
+    Destination,
+    Settings,
+    child_environment,
+    default_settings,
+    write_effective,
+)
 from dicom_node.store.archive import Archive
+from dicom_node.store.folder_lock import hold
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.overview import StudySheet
 
@@ -63,12 +70,14 @@ class Demo:
         self._pacs_port = pacs_port
         self._http_port = http_port
         self.folder = options.data.resolve()
+        self._lock = hold(self.folder, "demo")
         self.received = self.folder / "pacs"
         shutil.rmtree(self.received, ignore_errors=True)
         self.pacs = Pacs(self.received, PACS_AE, pacs_port)
         self.pacs.knows(self.node)
-        self._settings: Settings = load_settings(
-            None, {"storage": {"data_dir": str(self.folder / "node"), "ledger_url": ""}}
+        # A node.toml that lies here is the hospital's: the trial must not touch what it names.
+        self._settings: Settings = default_settings(
+            {"storage": {"data_dir": str(self.folder / "node")}}
         )
 
     def run(self, stay: Callable[[], None]) -> None:
@@ -111,7 +120,11 @@ class Demo:
         ]  # fmt: skip
         with log.open("wb") as out:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=child_environment(write_effective(self._settings)),
             )
         try:
             self._say(f"node     FAPS listens on port {self.node.port}, page {self.page}")
@@ -154,7 +167,7 @@ class Demo:
         return Trip(sheet=sheet[0], last_answer_at=max(s.answered_at for s in sent))
 
     def _check(self, trip: Trip) -> None:
-        """Every object that the node made is in the PACS, byte for byte, and committed."""
+        """Every object that the node made is in the PACS, which has committed to keep it."""
         if not trip.sheet.deliveries:
             raise DemoError(f"the exam is {trip.sheet.line.state}: {trip.sheet.line.reason}")
         kept = self.pacs.received
@@ -179,7 +192,10 @@ def phantom(folder: Path, seed: int) -> Iterator[Callable[[], Path]]:
     )
 
     def wait() -> Path:
-        _, errors = process.communicate(timeout=PHANTOM_S)
+        try:
+            _, errors = process.communicate(timeout=PHANTOM_S)
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"no phantom was made in {PHANTOM_S:g} s; try again") from None
         if process.returncode != 0:
             raise DemoError(f"no phantom was made: {errors.decode(errors='replace')[-500:]}")
         return folder

@@ -77,7 +77,7 @@ def pair(headers: Iterable[InstanceHeader]) -> Exam:
                 Excluded(header.sop_instance_uid, header.exclusion, header.exclusion_text)
             )
         else:
-            key = (header.study_instance_uid, header.laterality, header.view, header.partial_view)
+            key = (*_patient(header), header.laterality, header.view, header.partial_view)
             candidates[key].append(header)
     views: list[ViewPair] = []
     for group in candidates.values():
@@ -87,6 +87,11 @@ def pair(headers: Iterable[InstanceHeader]) -> Exam:
     views.sort(key=lambda v: (_rank(v.name), v.recombined.sop_instance_uid))
     excluded.sort(key=lambda e: e.sop_instance_uid)
     return Exam(tuple(views), tuple(excluded))
+
+
+def _patient(header: InstanceHeader) -> tuple[str, str]:
+    """Images of two patients under one study are never one exposure."""
+    return header.study_instance_uid, header.patient_id
 
 
 def _order(header: InstanceHeader) -> tuple[float, str]:

@@ -88,14 +88,14 @@ def judge(arrival: Arrival, rule: CompletenessRule, now: float) -> Judgement:
         return Judgement(
             Verdict.READY, f"all seen views are paired, silent for {rule.settle_s:g} s"
         )
-    if silence >= rule.quiet_s and not arrival.association_open:
+    # An association that stays open proves nothing: some PACS keep one for hours.
+    if silence >= rule.quiet_s:
         return _after_silence(exam, started, arrival, rule, now)
-    pause = rule.settle_s if all_paired else rule.quiet_s
+    settles = all_paired and not arrival.association_open
     return Judgement(
         Verdict.WAIT,
         waiting_for(arrival.headers, rule.expected_views),
-        # While the sender is connected silence decides nothing, so no moment can be named.
-        None if arrival.association_open else arrival.last_received_at + pause,
+        arrival.last_received_at + (rule.settle_s if settles else rule.quiet_s),
     )
 
 

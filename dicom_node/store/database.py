@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Float, Table, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -47,7 +47,7 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             raise LedgerError(f"database refused: {_first_line(error)}") from error
 
     @contextmanager
@@ -58,7 +58,7 @@ class Database:
                 connection.execution_options(read_only=True)
                 with connection.begin():
                     yield connection
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             raise LedgerError(f"database refused: {_first_line(error)}") from error
 
     def close(self) -> None:
@@ -78,7 +78,9 @@ def insert_if_absent(connection: Connection, table: Table, **values: object) -> 
     return connection.execute(statement).rowcount == 1
 
 
-def _first_line(error: DBAPIError) -> str:
+def _first_line(error: SQLAlchemyError) -> str:
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__  # the pool has no connection left, for example
     # Only the driver's own words: SQLAlchemy would add the statement and its parameters.
     return str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,9 @@ from dicom_node.store import events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
 from dicom_node.store.settle import settle_job
+
+NO_SUCH_OBJECT = 0x0112  # PS3.3 C.14.1.1: the destination does not have it
+COMMIT_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,18 +135,21 @@ class DeliveryLedger:
                 end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
                 _end(connection, _delivery(connection, parcel.delivery_id), end, at)
 
-    def confirm(self, job_id: str, destination: str, failed: dict[str, str]) -> None:
-        """Take over a destination's report on a job's objects; ``failed``: UID to reason."""
+    def confirm(
+        self, job_id: str, destination: str, committed: AbstractSet[str], failed: Mapping[str, int]
+    ) -> None:
+        """Take over a destination's report; ``failed`` maps SOP Instance UIDs to reasons.
+
+        What the report does not name stays accepted and is asked for again.
+        """
         with self._database.write() as connection:
             at = now(connection)
             for row in _accepted(connection, job_id, destination):
-                reason = failed.get(row.sop_instance_uid)
-                if reason is None:
-                    _change(connection, row, DeliveryEvent.COMMIT, at, reason="commitment given")
-                else:
-                    _change(
-                        connection, row, DeliveryEvent.COMMIT_FAILURE, at, reason=reason, next_at=at
-                    )
+                uid = str(row.sop_instance_uid)
+                if uid in committed:
+                    _change(connection, row, DeliveryEvent.COMMIT, at, reason="committed")
+                elif uid in failed:
+                    _not_committed(connection, row, failed[uid], at)
             settle_job(connection, job_id, at)
 
     def resend(self, job_id: str, destination: str | None, actor: str) -> int:
@@ -236,6 +243,22 @@ def _end(connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome,
         else:
             values["next_at"] = later
     _change(connection, row, event, at, reason=reason, **values)
+
+
+def _not_committed(
+    connection: Connection, row: Row[tuple[object, ...]], reason: int, at: float
+) -> None:
+    """A lost object goes out again at once; one that is refused, later, and not for ever."""
+    text = f"not committed, reason 0x{reason:04X}"
+    lost = reason == NO_SUCH_OBJECT
+    wait = 0.0 if lost else COMMIT_PAUSE_S
+    _change(
+        connection, row, DeliveryEvent.COMMIT_FAILURE, at, reason=text, next_at=at + wait,
+        refusals=row.refusals + (not lost),
+    )  # fmt: skip
+    if row.refusals + 1 >= DELIVER_ATTEMPTS_PERMANENT and not lost:
+        waiting = _delivery(connection, row.id)
+        _change(connection, waiting, DeliveryEvent.REFUSAL, at, reason=text)
 
 
 def _change(

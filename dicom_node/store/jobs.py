@@ -18,6 +18,14 @@ HINT_AGAIN_S = 5.0  # a message may be lost with the queue: ring again until som
 RETRY_PAUSE_S = 10.0
 
 
+@dataclass(frozen=True)
+class Hint:
+    """A job that a worker may claim, and whether the queue was told of it before."""
+
+    job_id: str
+    rung_before: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Artefact:
     """One result whose bytes are in the archive."""
@@ -48,20 +56,20 @@ class JobLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claimable(self, limit: int = 100) -> list[str]:
+    def claimable(self, limit: int = 100) -> list[Hint]:
         """Jobs that a worker may claim now and that were not hinted just now, oldest first."""
         with self._database.read() as connection:
             at = now(connection)
             rows = connection.execute(
-                select(t.jobs.c.id)
+                select(t.jobs.c.id, t.jobs.c.hinted_at)
                 .where(
                     _open_to_claim(at),
                     or_(t.jobs.c.hinted_at.is_(None), t.jobs.c.hinted_at < at - HINT_AGAIN_S),
                 )
                 .order_by(t.jobs.c.created_at)
                 .limit(limit)
-            ).scalars()
-            return list(rows)
+            )
+            return [Hint(str(row.id), row.hinted_at is not None) for row in rows]
 
     def mark_hinted(self, job_id: str) -> None:
         """Remember that the queue has a message for this job."""

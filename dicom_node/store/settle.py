@@ -27,7 +27,10 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
     states = [DeliveryState(row.state) for row in rows]
     arrived = all(state in ARRIVED for state in states)
     under_way = any(state in TO_SEND for state in states)
-    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id).with_for_update()).one()
+    job = _job(connection, job_id)
+    if not arrived and (job.state in _AFTER_DELIVERY or (under_way and _was_refused(job))):
+        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason_code="")
+        job = _job(connection, job_id)
     if job.state == JobState.ANALYSED.value and arrived:
         change_job(connection, job, JobEvent.ALL_DELIVERED, at, actor="deliver")
     elif job.state == JobState.ANALYSED.value and not under_way:
@@ -37,13 +40,15 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
             connection, job, JobEvent.GAVE_UP, at, actor="deliver",
             reason="; ".join(sorted(words)), reason_code=REFUSED,
         )  # fmt: skip
-    elif not arrived and (job.state in _AFTER_DELIVERY or (under_way and _was_refused(job))):
-        change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason_code="")
-    job = connection.execute(select(t.jobs).where(t.jobs.c.id == job_id)).one()
+    job = _job(connection, job_id)
     needed = [state for state, row in zip(states, rows, strict=True) if row.needs_commitment]
     proven = bool(needed) and all(state in CONFIRMED for state in needed)
     if job.state == JobState.DELIVERED.value and proven:
         change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm")
+
+
+def _job(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:
+    return connection.execute(select(t.jobs).where(t.jobs.c.id == job_id).with_for_update()).one()
 
 
 def _was_refused(job: Row[tuple[object, ...]]) -> bool:

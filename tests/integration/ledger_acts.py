@@ -149,3 +149,8 @@ def delivery_states(ledger: Ledger, destination: str = "pacs") -> list[str]:
     d = t.deliveries
     found = rows(ledger, select(d.c.state).where(d.c.destination == destination).order_by(d.c.id))
     return [row.state for row in found]
+
+
+def claimable(ledger: Ledger, limit: int = 100) -> list[str]:
+    """Ids of the jobs that may be claimed and should be rung for."""
+    return [hint.job_id for hint in ledger.jobs.claimable(limit)]

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
 from dicom_node.domain.job import JobState
 from dicom_node.store import tables as t
+from dicom_node.store.commitments import Request
 from dicom_node.store.deliveries import Parcel
 from dicom_node.store.jobs import Ending
 from dicom_node.store.ledger import Ledger
@@ -38,6 +39,7 @@ SUCCESS = outcome_of(0x0000)
 BUSY = outcome_of(0xA700, "disk full")
 REFUSED = outcome_of(0xA900, "wrong class")
 SILENT = outcome_of(None)
+LOST = 0x0112
 UNREACHABLE = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason="pacs: connection refused")
 
 
@@ -207,7 +209,7 @@ def test_a_commitment_confirms_the_job(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
     (request,) = ledger.commitments.due("vault")
     assert ledger.commitments.answered(request.transaction_uid, "all") == (job_id, "vault")
-    ledger.deliveries.confirm(job_id, "vault", {})
+    ledger.deliveries.confirm(job_id, "vault", named(request), {})
     assert delivery_states(ledger, "vault") == ["committed"]
     assert job_state(ledger, job_id) is JobState.CONFIRMED
     let_pass(ledger.database, 61)
@@ -221,12 +223,37 @@ def test_a_report_for_a_strangers_transaction_is_known_as_such(ledger: Ledger) -
 def test_an_object_that_the_destination_lost_is_sent_again(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
     (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", {request.references[0][1]: "no such object"})
+    ledger.deliveries.confirm(job_id, "vault", set(), dict.fromkeys(named(request), LOST))
     assert delivery_states(ledger, "vault") == ["waiting"]
     assert job_state(ledger, job_id) is JobState.ANALYSED
     (parcel,) = ledger.deliveries.due("vault")
     _send(ledger, parcel, SUCCESS)
     assert job_state(ledger, job_id) is JobState.DELIVERED
+
+
+def named(request: Request) -> set[str]:
+    """The objects that a commitment was asked for."""
+    return {uid for _, uid in request.references}
+
+
+def test_a_report_proves_only_what_it_names(ledger: Ledger) -> None:
+    job_id = _delivered(ledger)
+    ledger.deliveries.confirm(job_id, "vault", {"1.2.3"}, {})
+    assert delivery_states(ledger, "vault") == ["accepted"]
+    assert job_state(ledger, job_id) is JobState.DELIVERED
+
+
+def test_a_destination_that_never_commits_is_given_up(ledger: Ledger) -> None:
+    job_id = _delivered(ledger)
+    for round_number in range(3):
+        (request,) = ledger.commitments.due("vault")
+        ledger.deliveries.confirm(job_id, "vault", set(), dict.fromkeys(named(request), 0x0122))
+        let_pass(ledger.database, 120)
+        for parcel in ledger.deliveries.due("vault"):
+            assert round_number < 2
+            _send(ledger, parcel, SUCCESS)
+    assert delivery_states(ledger, "vault") == ["refused"]
+    assert job_state(ledger, job_id) is JobState.FAILED
 
 
 def test_a_destination_without_commitment_is_never_asked(ledger: Ledger) -> None:
@@ -237,8 +264,9 @@ def test_a_destination_without_commitment_is_never_asked(ledger: Ledger) -> None
 
 def test_a_second_report_changes_nothing(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
-    ledger.deliveries.confirm(job_id, "vault", {})
-    ledger.deliveries.confirm(job_id, "vault", {"1.2.3": "unknown to us"})
+    (request,) = ledger.commitments.due("vault")
+    ledger.deliveries.confirm(job_id, "vault", named(request), {})
+    ledger.deliveries.confirm(job_id, "vault", set(), {"1.2.3": LOST})
     assert job_state(ledger, job_id) is JobState.CONFIRMED
 
 
@@ -247,7 +275,8 @@ def test_a_job_counts_as_confirmed_when_whoever_can_prove_it_has(ledger: Ledger)
     ledger.deliveries.plan([PACS, VAULT])
     for parcel in ledger.deliveries.due("vault"):
         _send(ledger, parcel, SUCCESS)
-    ledger.deliveries.confirm(job_id, "vault", {})
+    (request,) = ledger.commitments.due("vault")
+    ledger.deliveries.confirm(job_id, "vault", named(request), {})
     assert job_state(ledger, job_id) is JobState.ANALYSED
     for parcel in ledger.deliveries.due("pacs"):
         _send(ledger, parcel, SUCCESS)

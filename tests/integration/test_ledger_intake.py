@@ -19,6 +19,7 @@ from tests.headers import STUDY, cem_view, header, low_energy, recombined, uid
 from tests.integration.ledger_acts import (
     IGNORE,
     READY,
+    claimable,
     close,
     job_row,
     new_job,
@@ -241,7 +242,7 @@ def test_a_study_without_contrast_is_closed_without_a_job(ledger: Ledger) -> Non
     receive(ledger, header(ImageKind.FFDM))
     assert close(ledger, IGNORE) is None
     assert (study_row(ledger).state, study_row(ledger).reason) == ("closed", IGNORE.reason)
-    assert ledger.jobs.claimable() == []
+    assert claimable(ledger) == []
 
 
 def test_a_look_at_the_ledger_sees_one_moment(ledger: Ledger) -> None:

@@ -26,6 +26,7 @@ from tests.integration.ledger_acts import (
     UNSUITABLE,
     artefact,
     claim,
+    claimable,
     job_row,
     job_state,
     new_job,
@@ -40,12 +41,12 @@ def _artefacts(ledger: Ledger) -> list[str]:
 
 def test_a_new_job_is_to_be_had_by_one_worker(ledger: Ledger) -> None:
     job_id = new_job(ledger)
-    assert ledger.jobs.claimable() == [job_id]
+    assert claimable(ledger) == [job_id]
     job = claim(ledger, job_id)
     assert (job.study_instance_uid, job.revision, job.attempts, job.token) == (STUDY, 1, 1, 1)
     assert job.state is JobState.ANALYSING
     assert ledger.jobs.claim(job_id, "other", 60) is None
-    assert ledger.jobs.claimable() == []
+    assert claimable(ledger) == []
     assert ledger.jobs.owners() == ["worker"]
 
 
@@ -56,9 +57,9 @@ def test_a_job_that_nobody_knows_is_not_to_be_had(ledger: Ledger) -> None:
 def test_a_hint_is_given_again_only_after_a_while(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     ledger.jobs.mark_hinted(job_id)
-    assert ledger.jobs.claimable() == []
+    assert claimable(ledger) == []
     let_pass(ledger.database, 6)
-    assert ledger.jobs.claimable() == [job_id]
+    assert claimable(ledger) == [job_id]
 
 
 def test_the_oldest_job_is_hinted_first(ledger: Ledger) -> None:
@@ -66,8 +67,8 @@ def test_the_oldest_job_is_hinted_first(ledger: Ledger) -> None:
     second = new_job(ledger, [low_energy(study_instance_uid="1.2.2")])
     let_pass(ledger.database, 10)
     third = new_job(ledger, [low_energy(study_instance_uid="1.2.3")])
-    assert ledger.jobs.claimable() == [first, second, third]
-    assert ledger.jobs.claimable(limit=1) == [first]
+    assert claimable(ledger) == [first, second, third]
+    assert claimable(ledger, limit=1) == [first]
 
 
 def test_eight_workers_claim_each_of_two_hundred_jobs_once(ledger: Ledger) -> None:
@@ -126,7 +127,7 @@ def test_leases_that_ran_out_are_taken_back(ledger: Ledger) -> None:
     let_pass(ledger.database, 61)
     assert ledger.jobs.take_back_leases() == [job_id]
     assert job_state(ledger, job_id) is JobState.QUEUED
-    assert ledger.jobs.claimable() == [job_id]
+    assert claimable(ledger) == [job_id]
     with pytest.raises(LeaseLost):
         ledger.jobs.finish(job, RESULTS, STORED)
 
@@ -149,10 +150,10 @@ def test_an_exam_that_kills_its_workers_runs_out_of_attempts(ledger: Ledger) -> 
     # One claim more, which only makes the report of the failure.
     assert claim(ledger, job_id, EXPIRED).attempts == MAX_ATTEMPTS + 1
     assert ledger.jobs.claim(job_id, "worker", 60) is None
-    assert ledger.jobs.claimable() == []
+    assert claimable(ledger) == []
     assert ledger.jobs.give_up_exhausted() == []
     ledger.jobs.take_back_leases()
-    assert ledger.jobs.claimable() == []
+    assert claimable(ledger) == []
     assert ledger.jobs.give_up_exhausted() == [job_id]
     row = job_row(ledger, job_id)
     assert (row.state, row.reason_code) == ("failed", "worker_lost")
@@ -174,10 +175,10 @@ def test_a_retry_waits_longer_each_time(ledger: Ledger) -> None:
         ledger.jobs.retry(claim(ledger, job_id), "database refused")
         assert job_row(ledger, job_id).reason == "database refused"
         let_pass(ledger.database, 10 * attempt - 1)
-        assert ledger.jobs.claimable() == []
+        assert claimable(ledger) == []
         assert ledger.jobs.claim(job_id, "worker", 60) is None
         let_pass(ledger.database, 2)
-        assert ledger.jobs.claimable() == [job_id]
+        assert claimable(ledger) == [job_id]
 
 
 def test_results_are_written_once_and_the_ending_with_them(ledger: Ledger) -> None:

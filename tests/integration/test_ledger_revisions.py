@@ -22,6 +22,7 @@ from tests.integration.ledger_acts import (
     analysed,
     artefact,
     claim,
+    claimable,
     close,
     job_row,
     job_state,
@@ -39,9 +40,9 @@ def test_an_incomplete_exam_is_held_until_a_person_says_go(ledger: Ledger) -> No
     assert job_id is not None
     row = job_row(ledger, job_id)
     assert (row.state, row.reason_code, row.reason) == ("held", "incomplete", HOLD.reason)
-    assert ledger.jobs.claimable() == []
+    assert claimable(ledger) == []
     assert ledger.revisions.rerun(STUDY, "cli ada") == job_id
-    assert ledger.jobs.claimable() == [job_id]
+    assert claimable(ledger) == [job_id]
     assert job_row(ledger, job_id).reason_code == ""
 
 
@@ -118,7 +119,7 @@ def test_an_ignored_study_can_be_run_by_a_person_when_it_has_images(ledger: Ledg
     close(ledger, IGNORE)
     job_id = ledger.revisions.rerun(STUDY, "cli ada")
     assert job_row(ledger, job_id).revision == 1
-    assert ledger.jobs.claimable() == [job_id]
+    assert claimable(ledger) == [job_id]
 
 
 def test_a_study_without_any_image_cannot_be_run(ledger: Ledger) -> None:

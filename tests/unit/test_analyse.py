@@ -19,7 +19,7 @@ from dicom_node.domain.identifiers import derive_uid
 from worker.analyse import analyse, report_failure
 from worker.contracts import ModelCard, PreparedView, Role, RunIdentity, Status
 from worker.reading import Source
-from worker.training.cem_dicom import cem_dataset
+from worker.training.cem_dicom import cem_dataset, code_item
 from worker.training.phantom import phantom_exam
 
 ROWS, COLUMNS = 832, 640
@@ -168,6 +168,25 @@ def test_an_exam_without_a_pair_is_unsuitable_and_says_why() -> None:
     assert analysis.status is Status.UNSUITABLE
     assert "no low-energy image of this view" in analysis.reason
     assert Role.SR in {result.role for result in results}
+
+
+def test_two_tiles_of_one_view_keep_their_own_pictures() -> None:
+    tiles = []
+    for name, tile in (("first", "399011000"), ("second", "399161006")):
+        for energy in ("low_energy", "recombined"):
+            ds = dcmread(BytesIO(source(images()["R", "CC", energy]).read()))
+            ds.SOPInstanceUID = derive_uid("tile", name, energy)
+            ds.FrameOfReferenceUID = derive_uid("tile", name)
+            ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+            ds.pop("SourceImageSequence", None)
+            ds.PartialView = "YES"
+            ds.PartialViewCodeSequence = [code_item(tile, "SCT", name)]
+            tiles.append(source(ds))
+    analysis, results = analyse(tiles, RUN, KnownAnswer(), ("R CC",))
+    assert len(analysis.findings[0].views) == 2
+    assert all(view.heat_map is not None for view in analysis.findings[0].views)
+    for role in (Role.PREVIEW, Role.HEAT_MAP, Role.SEG):
+        assert len({result.key for result in results if result.role is role}) == 2
 
 
 def test_the_same_exam_gives_the_same_objects_in_any_order() -> None:

@@ -208,3 +208,9 @@ def test_a_full_exam_lists_its_views_in_the_order_in_which_people_hang_them() ->
 
 def test_nothing_is_an_exam_without_views() -> None:
     assert pair([]) == Exam((), ())
+
+
+def test_images_of_two_patients_are_never_one_pair() -> None:
+    mixed = pair([low_energy(patient_id="ANNA"), recombined(patient_id="BERTA")])
+    assert mixed.views == ()
+    assert {e.code for e in mixed.excluded} == {"no_low_energy", "no_recombined"}

@@ -73,11 +73,12 @@ def test_a_part_of_an_exam_is_ready_when_the_sender_has_gone_and_a_moment_has_pa
     assert after(5, part).verdict is Verdict.READY
 
 
-def test_a_sender_that_is_still_connected_may_send_more() -> None:
-    for headers in (cem_exam(("R CC",)), [recombined()], []):
-        judgement = after(10_000, headers, connected=True)
-        assert judgement.verdict is Verdict.WAIT
-        assert judgement.look_again_at is None
+def test_a_sender_that_is_still_connected_may_send_more_but_not_for_ever() -> None:
+    part = cem_exam(("R CC",))
+    waiting = after(30, part, connected=True)
+    assert (waiting.verdict, waiting.look_again_at) == (Verdict.WAIT, LAST + 60)
+    assert after(60, part, connected=True).verdict is Verdict.READY
+    assert after(10_000, [recombined()], connected=True).verdict is Verdict.HOLD
 
 
 def test_an_exam_with_a_half_view_is_ready_after_a_longer_silence() -> None:

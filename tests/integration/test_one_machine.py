@@ -1,0 +1,115 @@
+"""Parts of a one-machine node that only a real process or socket can show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification
+from redis import Redis
+
+from dicom_node.dispatch import Dispatcher
+from dicom_node.embedded import QueueServer
+from dicom_node.errors import ConfigurationError
+from dicom_node.listen import Port
+from dicom_node.sections import Listener
+from dicom_node.settings import MAX_SOCKET_PATH, Settings, load_settings
+from dicom_node.store.archive import Archive
+from dicom_node.store.folder_lock import hold
+from tests.integration.ledger_acts import new_job
+from tests.peers import free_port, wait_until
+from tests.web_builders import Hospital
+
+
+def settings_in(folder: Path) -> Settings:
+    return load_settings(overrides={"storage": {"data_dir": str(folder), "ledger_url": ""}})
+
+
+def test_a_long_data_folder_has_one_queue_for_all_its_processes(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    settings = settings_in(folder)
+    assert len(str(folder)) > MAX_SOCKET_PATH
+    before = settings.queue_socket
+    # The port moves the process' temporary files; the queue's address must not move with them.
+    port = Port(Listener(port=free_port()), Archive(folder).spool)
+    port.open([])
+    assert settings.queue_socket == before
+    port.close()
+    code = "import sys; from dicom_node.settings import load_settings as l;"
+    code += "print(l(overrides={'storage': {'data_dir': sys.argv[1]}}).queue_socket)"
+    other = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == str(before)
+    queue = QueueServer(settings)
+    queue.start()
+    try:
+        assert Redis(unix_socket_path=str(before)).ping()
+    finally:
+        queue.stop()
+
+
+def test_two_processes_never_share_a_data_folder(tmp_path: Path) -> None:
+    held = hold(tmp_path, "node")
+    code = "import sys; from pathlib import Path; from dicom_node.store.folder_lock import hold;"
+    code += "hold(Path(sys.argv[1]), 'node')"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "is in use by another node" in refused.stderr
+    with pytest.raises(ConfigurationError, match="choose another folder"):
+        hold(tmp_path, "node")
+    held.close()
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_old_hints_do_not_pile_up_while_nobody_takes_them(tmp_path: Path) -> None:
+    hospital = Hospital(tmp_path)
+    queue = QueueServer(hospital.settings)
+    queue.start()
+    try:
+        jobs = hospital.ledger.jobs
+        dispatcher = Dispatcher(hospital.settings, hospital.ledger)
+        client = Redis(unix_socket_path=str(hospital.settings.queue_socket))
+        job_id = new_job(hospital.ledger)
+        dispatcher.tick()
+        assert client.llen("cem:cem.infer") == 1
+        for _ in range(3):
+            let_hints_age(hospital)
+            assert [hint.job_id for hint in jobs.claimable()] == [job_id]
+            dispatcher.tick()
+        assert client.llen("cem:cem.infer") == 1
+        client.flushall()
+        let_hints_age(hospital)
+        dispatcher.tick()
+        assert client.llen("cem:cem.infer") == 1, "a lost message is replaced"
+    finally:
+        queue.stop()
+        hospital.ledger.close()
+
+
+def let_hints_age(hospital: Hospital) -> None:
+    from sqlalchemy import update
+
+    from dicom_node.store import tables as t
+
+    with hospital.ledger.database.write() as connection:
+        connection.execute(update(t.jobs).values(hinted_at=0.0))
+
+
+def test_closing_the_port_ends_associations_that_would_not_end_themselves(tmp_path: Path) -> None:
+    port = free_port()
+    listener = Port(Listener(port=port), Archive(tmp_path).spool)
+    listener.open([])
+    ae = AE(ae_title="MODALITY")
+    ae.add_requested_context(Verification)
+    assoc = ae.associate("127.0.0.1", port, ae_title="FAPS")
+    assert assoc.is_established
+    closing = threading.Thread(target=listener.close)
+    closing.start()
+    wait_until(lambda: assoc.is_aborted, "the association to be ended", 30)
+    closing.join(10)
+    assert not closing.is_alive()
