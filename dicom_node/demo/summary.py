@@ -69,7 +69,7 @@ def _times(trip: Trip) -> list[str]:
         last[label] = max(at, last.get(label, at))
     lines, before = [], trip.last_answer_at
     for label, at in last.items():
-        lines.append(f"  {label:24} {at - trip.last_answer_at:6.2f} s   (+{at - before:.2f})")
+        lines.append(f"  {label:24} {at - trip.last_answer_at:z6.2f} s   ({at - before:+z.2f})")
         before = at
     stages = trip.sheet.jobs[-1]["seconds"] if trip.sheet.jobs else {}
     inside = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, or_, select, update
 
-from dicom_node.domain.delivery import DeliveryState
+from dicom_node.domain.delivery import TO_SEND, DeliveryState
 from dicom_node.domain.identifiers import derive_uid
-from dicom_node.domain.job import JobState
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 
@@ -32,53 +33,40 @@ class CommitmentLedger:
         self._database = database
 
     def due(self, destination: str) -> list[Request]:
-        """Open new transactions for delivered jobs whose objects wait for a commitment."""
+        """Open a new transaction for each job of which accepted objects wait for a commitment.
+
+        An object is asked for again when ``ASK_AGAIN_S`` have passed without a report on it. A job
+        of which an object is on its way or due now waits: one question for the whole set.
+        """
+        d = t.deliveries
         with self._database.write() as connection:
             at = now(connection)
-            recent = exists().where(
-                t.commitments.c.job_id == t.jobs.c.id,
-                t.commitments.c.destination == destination,
-                t.commitments.c.requested_at > at - ASK_AGAIN_S,
+            sibling = d.alias()
+            unfinished = exists().where(
+                sibling.c.job_id == d.c.job_id,
+                sibling.c.destination == destination,
+                sibling.c.state.in_([state.value for state in TO_SEND]),
+                sibling.c.next_at <= at,
             )
-            waiting = exists().where(
-                t.deliveries.c.job_id == t.jobs.c.id,
-                t.deliveries.c.destination == destination,
-                t.deliveries.c.needs_commitment == 1,
-                t.deliveries.c.state == DeliveryState.ACCEPTED.value,
-            )
-            ready = [JobState.ANALYSED, JobState.DELIVERED, JobState.UNSUITABLE, JobState.FAILED]
-            jobs = connection.execute(
-                select(t.jobs.c.id, t.jobs.c.created_at)
-                .where(waiting, ~recent, t.jobs.c.state.in_([state.value for state in ready]))
-                .order_by(t.jobs.c.created_at)
+            rows = connection.execute(
+                select(
+                    d.c.id, d.c.job_id, t.artefacts.c.sop_class_uid, t.artefacts.c.sop_instance_uid
+                )
+                .join(t.artefacts, t.artefacts.c.id == d.c.artefact_id)
+                .join(t.jobs, t.jobs.c.id == d.c.job_id)
+                .where(
+                    d.c.destination == destination,
+                    d.c.needs_commitment == 1,
+                    d.c.state == DeliveryState.ACCEPTED.value,
+                    or_(d.c.asked_at.is_(None), d.c.asked_at <= at - ASK_AGAIN_S),
+                    ~unfinished,
+                )
+                .order_by(t.jobs.c.created_at, d.c.job_id, d.c.id)
             ).all()
-            requests = []
-            for job in jobs:
-                rows = connection.execute(
-                    select(t.artefacts.c.sop_class_uid, t.artefacts.c.sop_instance_uid)
-                    .join(t.deliveries, t.deliveries.c.artefact_id == t.artefacts.c.id)
-                    .where(
-                        t.deliveries.c.job_id == job.id,
-                        t.deliveries.c.destination == destination,
-                        t.deliveries.c.state == DeliveryState.ACCEPTED.value,
-                    )
-                ).all()
-                request = Request(
-                    transaction_uid=derive_uid("commitment", job.id, destination, repr(at)),
-                    job_id=job.id,
-                    destination=destination,
-                    references=tuple((str(row[0]), str(row[1])) for row in rows),
-                )
-                connection.execute(
-                    insert(t.commitments).values(
-                        transaction_uid=request.transaction_uid,
-                        job_id=job.id,
-                        destination=destination,
-                        requested_at=at,
-                    )
-                )
-                requests.append(request)
-            return requests
+            return [
+                _open(connection, job_id, destination, tuple(group), at)
+                for job_id, group in groupby(rows, key=lambda row: str(row.job_id))
+            ]
 
     def answered(self, transaction_uid: str, reason: str) -> tuple[str, str] | None:
         """Note a report; the job and destination it belongs to, or ``None`` for a stranger's."""
@@ -94,3 +82,33 @@ class CommitmentLedger:
                 .values(answered_at=now(connection), reason=reason)
             )
             return str(row.job_id), str(row.destination)
+
+
+def _open(
+    connection: Connection,
+    job_id: str,
+    destination: str,
+    rows: Sequence[Row[int, str, str, str]],
+    at: float,
+) -> Request:
+    """Write down one transaction, and on each of its objects when it was asked for."""
+    request = Request(
+        transaction_uid=derive_uid("commitment", job_id, destination, repr(at)),
+        job_id=job_id,
+        destination=destination,
+        references=tuple((row.sop_class_uid, row.sop_instance_uid) for row in rows),
+    )
+    connection.execute(
+        insert(t.commitments).values(
+            transaction_uid=request.transaction_uid,
+            job_id=job_id,
+            destination=destination,
+            requested_at=at,
+        )
+    )
+    connection.execute(
+        update(t.deliveries)
+        .where(t.deliveries.c.id.in_([row.id for row in rows]))
+        .values(asked_at=at)
+    )
+    return request

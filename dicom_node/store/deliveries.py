@@ -242,6 +242,8 @@ def _end(connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome,
             event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
         else:
             values["next_at"] = later
+    if event is DeliveryEvent.SUCCESS:
+        values["asked_at"] = None  # an earlier question was about bytes that were lost since
     _change(connection, row, event, at, reason=reason, **values)
 
 

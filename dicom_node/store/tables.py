@@ -169,6 +169,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("refusals", Integer, nullable=False, default=0),
     Column("next_at", TIME, nullable=False),
+    Column("asked_at", TIME),  # when a commitment of what was accepted was last asked for
     Column("last_status", Integer),
     Column("reason", Text, nullable=False, default=""),
     Column("created_at", TIME, nullable=False),

@@ -157,6 +157,7 @@ def _delivering() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("refusals", sa.Integer(), nullable=False),
         sa.Column("next_at", TIME, nullable=False),
+        sa.Column("asked_at", TIME),
         sa.Column("last_status", sa.Integer()),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),

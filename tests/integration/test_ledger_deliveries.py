@@ -40,6 +40,7 @@ BUSY = outcome_of(0xA700, "disk full")
 REFUSED = outcome_of(0xA900, "wrong class")
 SILENT = outcome_of(None)
 LOST = 0x0112
+WHOLE_SET = replace(VAULT, outputs=("seg", "sr"))
 UNREACHABLE = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason="pacs: connection refused")
 
 
@@ -203,6 +204,30 @@ def test_a_commitment_is_asked_for_once_and_after_a_while_again(ledger: Ledger) 
     (again,) = ledger.commitments.due("vault")
     assert again.references == request.references
     assert again.transaction_uid != request.transaction_uid
+
+
+def test_a_set_that_is_still_being_sent_is_asked_for_as_a_whole(ledger: Ledger) -> None:
+    first, *others = parcels(ledger, WHOLE_SET)
+    _send(ledger, first, SUCCESS)
+    assert ledger.commitments.due("vault") == []
+    for parcel in others:
+        _send(ledger, parcel, SUCCESS)
+    (request,) = ledger.commitments.due("vault")
+    assert named(request) == {parcel.sop_instance_uid for parcel in (first, *others)}
+
+
+def test_an_object_that_arrives_late_is_asked_for_at_once(ledger: Ledger) -> None:
+    first, *others = parcels(ledger, WHOLE_SET)
+    _send(ledger, first, SUCCESS)
+    for parcel in others:
+        _send(ledger, parcel, BUSY)
+    (request,) = ledger.commitments.due("vault")
+    assert named(request) == {first.sop_instance_uid}
+    let_pass(ledger.database, 10)
+    for parcel in ledger.deliveries.due("vault"):
+        _send(ledger, parcel, SUCCESS)
+    (late,) = ledger.commitments.due("vault")
+    assert named(late) == {parcel.sop_instance_uid for parcel in others}
 
 
 def test_a_commitment_confirms_the_job(ledger: Ledger) -> None:
