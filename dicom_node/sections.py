@@ -123,6 +123,12 @@ class Worker(Section):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
+    trusted_keys: tuple[Path, ...] = Field(
+        (), description="Public keys (PEM) of those whose bundles are taken, beside the shipped one"
+    )
+    allow_unsigned: bool = Field(
+        default=False, description="Take a bundle that nobody signed; every result then says so"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of one analysis; 0: all cores")
     lease_s: Seconds = Field(60.0, description="A job whose worker is silent so long is free again")
     embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from dicom_node.domain.exam import FULL_EXAM
 from dicom_node.errors import ConfigurationError, FapsNodeError
 from dicom_node.settings import calm_openmp
+from worker.model_commands import Network, TrustedKeys, bundle_app, convert, forward
 
 app = typer.Typer(
     help="FAPS on contrast-enhanced mammography. Research use, not for diagnosis.",
@@ -23,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(bundle_app, name="bundle")
+app.command()(convert)
+app.command()(forward)
 console = Console(soft_wrap=True)
 Bundle = Annotated[Path | None, typer.Option(help="Model bundle; default: the shipped one")]
 Out = Annotated[Path, typer.Option(help="Folder to write to")]
@@ -44,16 +48,24 @@ def analyse(
     folder: Annotated[Path, typer.Argument(help="Folder with DICOM files of one or more exams")],
     out: Out,
     bundle: Bundle = None,
+    trust: TrustedKeys = None,
+    allow_unsigned: Annotated[bool, typer.Option(help="Take a bundle that nobody signed")] = False,  # noqa: FBT002 - a switch
 ) -> None:
     """Analyse files without a network; writes SEG, SR, pictures and analysis.json."""
     # torch takes seconds to import: commands that need none of it start at once.
-    from worker.load import default_bundle, load  # noqa: PLC0415
+    from worker.bundle import default_bundle  # noqa: PLC0415
+    from worker.load import load  # noqa: PLC0415
     from worker.offline import analyse_files, find_exams  # noqa: PLC0415
 
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: is no folder; name one with DICOM files")
     exams = find_exams(folder)
-    faps = load(bundle or default_bundle(), threads=os.cpu_count() or 1)
+    faps = load(
+        bundle or default_bundle(),
+        allow_unsigned=allow_unsigned,
+        trusted=trust or (),
+        threads=os.cpu_count() or 1,
+    )
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("analysing", total=len(exams))
 
@@ -133,13 +145,6 @@ def dicomize(
         acquired=_now(),
     )
     console.print(f"{len(files)} DICOM files in {out}. Research use, not for diagnosis.")
-
-
-class Network(Enum):
-    """What is trained."""
-
-    SEGMENTATION = "segmentation"
-    CLASSIFICATION = "classification"
 
 
 @app.command()

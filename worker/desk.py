@@ -18,9 +18,10 @@ from dicom_node.store.jobs import Artefact, Ending
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.owners import owner_name
 from worker.analyse import analyse, report_failure
+from worker.bundle import default_bundle
 from worker.contracts import Analysis, ResultObject, RunIdentity, Status
 from worker.faps.predictor import Faps
-from worker.load import default_bundle, load
+from worker.load import load
 from worker.reading import Source
 from worker.report.seg import warm_up
 
@@ -142,7 +143,12 @@ class Desk:
         if self._faps is None:
             worker = self._settings.worker
             threads = worker.threads or os.cpu_count() or 1
-            self._faps = load(worker.bundle or default_bundle(), threads=threads)
+            self._faps = load(
+                worker.bundle or default_bundle(),
+                allow_unsigned=worker.allow_unsigned,
+                trusted=worker.trusted_keys,
+                threads=threads,
+            )
         return self._faps
 
     def _keep_alive(self) -> None:

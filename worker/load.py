@@ -1,10 +1,9 @@
-"""From a bundle folder to a warm ``Faps``."""
+"""From a bundle folder to a warm ``Faps``, or to one of its networks."""
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,33 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dicom_node.errors import BundleError
+from worker.bundle import (
+    CLASSIFICATION,
+    GOLDEN,
+    NETWORKS,
+    SEGMENTATION,
+    Bundle,
+    open_bundle,
+    weights_of,
+)
 from worker.contracts import Frame, ModelCard, PreparedView
 from worker.faps.crop import CropRule
 from worker.faps.predictor import Calibration, Faps, lesion_probability
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
 
-CARD, SUMS, GOLDEN = "card.toml", "SHA256SUMS", "golden.safetensors"
-SEGMENTATION, CLASSIFICATION = "segmentation.safetensors", "classification.safetensors"
-FILES = (CARD, SEGMENTATION, CLASSIFICATION, GOLDEN)
 
+def load(
+    path: Path,
+    *,
+    allow_unsigned: bool = False,
+    trusted: Sequence[Path] = (),
+    threads: int | None = None,
+) -> Faps:
+    """The networks of a bundle, verified against its checksums and golden outputs, and warmed up.
 
-def default_bundle() -> Path:
-    """Folder of the bundle that is shipped with the product."""
-    return Path(__file__).parent / "bundles" / "faps-first"
-
-
-def load(bundle: Path, *, allow_unsigned: bool = True, threads: int | None = None) -> Faps:
-    """The networks of ``bundle``, verified against its checksums and golden outputs, and warmed up.
-
-    ``threads`` sets how many cores torch may use; None leaves it as it is.
+    ``trusted`` are public keys beside the shipped ones, ``threads`` sets how many cores torch may
+    use; None leaves it as it is.
 
     Raises
     ------
@@ -45,85 +51,80 @@ def load(bundle: Path, *, allow_unsigned: bool = True, threads: int | None = Non
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    digest = verify(bundle)
-    card, raw = _card(bundle, digest)
-    if not card.signed and not allow_unsigned:
+    bundle = open_bundle(path, trusted)
+    for network in NETWORKS:
+        if network not in bundle.networks:
+            raise BundleError(
+                f"bundle {path}: it has no {network} network, an analysis needs both; "
+                f"add one with `faps convert` or `faps train {network}`"
+            )
+    if not bundle.card.signed and not allow_unsigned:
         raise BundleError(
-            f"bundle {bundle}: it is not signed; install a signed one or allow unsigned bundles"
+            f"bundle {path}: it is not signed; sign it with `faps bundle sign`, or allow unsigned "
+            "bundles (worker.allow_unsigned, --allow-unsigned): every result then says so"
         )
-    try:
-        faps = build(card, raw)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"bundle {bundle}: card.toml lacks or misstates {error}; use a bundle of this version"
-        ) from error
-    _fill(faps.segmentation, bundle / SEGMENTATION)
-    _fill(faps.classification, bundle / CLASSIFICATION)
-    _prove(faps, bundle / GOLDEN, float(raw["golden"]["tolerance"]))
+    with _card_of(bundle):
+        faps = build(bundle.card, bundle.raw)
+    _fill(faps.segmentation, path / weights_of(SEGMENTATION))
+    _fill(faps.classification, path / weights_of(CLASSIFICATION))
+    prove({SEGMENTATION: faps.segmentation, CLASSIFICATION: faps.classification}, bundle)
     _warm_up(faps)
     return faps
 
 
-def verify(bundle: Path) -> str:
-    """SHA-256 over ``SHA256SUMS``, after every file it lists was found unchanged.
+def load_network(bundle: Bundle, network: str) -> RefineNet | FapsClassifier:
+    """One network of a bundle, proved by its golden output; signed or not.
 
     Raises
     ------
     BundleError
-        When a file is missing, not listed, or not what it was.
+        As ``load``, and when the bundle does not have it.
     """
-    if not (bundle / SUMS).is_file():
-        raise BundleError(f"bundle {bundle}: there is no {SUMS}; point to a bundle folder")
-    text = (bundle / SUMS).read_bytes()
-    lines = (line.partition("  ") for line in text.decode().splitlines())
-    listed = {name: digest for digest, _, name in lines}
-    for name in FILES:
-        if name not in listed or not (bundle / name).is_file():
-            raise BundleError(f"bundle {bundle}: {name} is missing; install the bundle again")
-        if hashlib.sha256((bundle / name).read_bytes()).hexdigest() != listed[name]:
-            raise BundleError(
-                f"bundle {bundle}: {name} is not what {SUMS} says (edited or damaged); "
-                "install the bundle again"
-            )
-    return hashlib.sha256(text).hexdigest()
-
-
-def _card(bundle: Path, digest: str) -> tuple[ModelCard, dict[str, Any]]:
-    """The card as value and as the whole table."""
-    try:
-        raw = tomllib.loads((bundle / CARD).read_text(encoding="utf-8"))
-        card = ModelCard(
-            name=str(raw["name"]),
-            version=str(raw["version"]),
-            uuid=str(raw["uuid"]),
-            sha256=digest,
-            family=str(raw["family"]),
-            thresholds={key: float(value) for key, value in raw["thresholds"].items()},
-            statement=str(raw["statement"]),
-            clinical=bool(raw["clinical"]),
-            signed=bool(raw["signed"]),
-            raw=raw,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    if network not in bundle.networks:
         raise BundleError(
-            f"bundle {bundle}: card.toml cannot be read ({error}); use a bundle of this version"
+            f"bundle {bundle.path}: it has no {network} network, only {bundle.networks[0]}"
+        )
+    with _card_of(bundle):
+        made = network_of(network, bundle.raw)
+    _fill(made, bundle.path / weights_of(network))
+    prove({network: made}, bundle)
+    return made
+
+
+@contextmanager
+def _card_of(bundle: Bundle) -> Iterator[None]:
+    """What the card gets wrong while networks are made of it, as an error that names the card."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"bundle {bundle.path}: card.toml lacks or misstates {error}; "
+            "use a bundle of this version"
         ) from error
-    return card, raw
+
+
+def network_of(network: str, raw: Mapping[str, Any]) -> RefineNet | FapsClassifier:
+    """A network as the card describes it, without weights: on the meta device."""
+    options = dict(raw[network])
+    with torch.device("meta"):
+        if network == SEGMENTATION:
+            return RefineNet(**options)
+        return FapsClassifier(energies=len(options.pop("energies")), **options)
 
 
 def build(card: ModelCard, raw: Mapping[str, Any]) -> Faps:
-    """``Faps`` with networks without weights: on the meta device, nothing is allocated twice."""
-    contract, names = raw["input"], dict(raw["classification"])
-    energies = tuple(str(name) for name in names.pop("energies"))
-    with torch.device("meta"):
-        segmentation = RefineNet(**raw["segmentation"])
-        classification = FapsClassifier(energies=len(energies), **names)
+    """``Faps`` with networks without weights: nothing is allocated twice."""
+    contract = raw["input"]
+    segmentation, classification = (network_of(name, raw) for name in NETWORKS)
+    if not isinstance(segmentation, RefineNet) or not isinstance(classification, FapsClassifier):
+        raise TypeError("networks")
     height, width = contract["grid"]
     return Faps(
         card=card,
         grid=(int(height), int(width)),
         crop=CropRule(**contract["crop"]),
-        energies=energies,
+        channels=tuple(str(name) for name in contract["channels"]),
+        energies=tuple(str(name) for name in raw[CLASSIFICATION]["energies"]),
         calibration=Calibration(**raw["calibration"]),
         segmentation=segmentation,
         classification=classification,
@@ -148,27 +149,38 @@ def _fill(network: nn.Module, weights: Path) -> None:
     network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
 
 
-def golden_outputs(faps: Faps, view: Tensor, crops: Tensor) -> dict[str, Tensor]:
-    """What both networks answer to a view (1, 2, h, w) and to crops (views, energies, S, S)."""
+def golden_output(network: RefineNet | FapsClassifier, inputs: Tensor) -> Tensor:
+    """What a network answers to a view (1, C, h, w), or to crops (views, energies, S, S)."""
     with torch.inference_mode():
-        small = (int(view.shape[-2]), int(view.shape[-1]))
-        logits = faps.classification.logits(faps.classification.features(crops))
-        return {
-            "probability": lesion_probability(faps.segmentation(view), small),
-            "logits": logits.mean(dim=0),
-        }
+        if isinstance(network, RefineNet):
+            return lesion_probability(network(inputs), (inputs.shape[-2], inputs.shape[-1]))
+        return network.logits(network.features(inputs)).mean(dim=0)
 
 
-def _prove(faps: Faps, golden: Path, tolerance: float) -> None:
-    """Whether this machine's arithmetic gives the stored outputs (faps.md §6.2)."""
-    stored = load_file(golden)
-    outputs = golden_outputs(faps, stored["view"], stored["crops"])
-    for name, output in outputs.items():
-        difference = float((output - stored[name]).abs().max())
-        if not difference <= tolerance:
+# Names of input and output of each network in the golden file.
+GOLDEN_NAMES = {SEGMENTATION: ("view", "probability"), CLASSIFICATION: ("crops", "logits")}
+
+
+def prove(networks: Mapping[str, RefineNet | FapsClassifier], bundle: Bundle) -> None:
+    """Whether this machine's arithmetic gives the stored outputs (faps.md §6.2).
+
+    Raises
+    ------
+    BundleError
+        When it does not, or there are none.
+    """
+    stored = load_file(bundle.path / GOLDEN)
+    with _card_of(bundle):
+        tolerance = float(bundle.raw["golden"]["tolerance"])
+    for name, network in networks.items():
+        question, answer = GOLDEN_NAMES[name]
+        with _card_of(bundle):
+            difference = (golden_output(network, stored[question]) - stored[answer]).abs().max()
+        if not float(difference) <= tolerance:
             raise BundleError(
-                f"bundle {golden.parent}: {name} differs by {difference:.2g} from the golden "
-                f"output, {tolerance:.2g} is allowed; this machine computes wrongly, report it"
+                f"bundle {bundle.path}: {answer} differs by {float(difference):.2g} from the "
+                f"golden output, {tolerance:.2g} is allowed; this machine computes wrongly, "
+                "report it"
             )
 
 

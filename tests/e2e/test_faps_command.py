@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from pydicom import dcmread
 
+from tests.authors_networks import authors_classifier, authors_inputs, weights
 from tests.conformance.validators import dciodvfy_errors
 from tests.e2e.conftest import MakeExam, study_of
 from tests.peers import faps
@@ -49,7 +53,7 @@ def test_a_picture_without_its_partner_is_refused_by_name(tmp_path: Path) -> Non
 
 
 def test_a_bundle_with_a_changed_byte_is_refused(tmp_path: Path, make_exam: MakeExam) -> None:
-    from worker.load import default_bundle
+    from worker.bundle import default_bundle
 
     bundle = tmp_path / "bundle"
     bundle.mkdir()
@@ -63,3 +67,31 @@ def test_a_bundle_with_a_changed_byte_is_refused(tmp_path: Path, make_exam: Make
     result = faps("analyse", str(exam), "--out", str(tmp_path / "o"), "--bundle", str(bundle))
     assert result.returncode == 1
     assert "segmentation.safetensors" in result.stderr
+
+
+def test_a_checkpoint_becomes_a_bundle_that_answers_is_shown_and_signed(tmp_path: Path) -> None:
+    checkpoint, bundle = tmp_path / "small.pth", str(tmp_path / "bundle")
+    torch.save(weights(authors_classifier(width=0.25)), checkpoint)
+    result = faps("convert", "--kind", "classification", "--from", str(checkpoint), "--out", bundle)
+    assert result.returncode == 0, result.stderr
+    assert hashlib.sha256(checkpoint.read_bytes()).hexdigest() in result.stdout
+    inputs = [str(tmp_path / f"{name}.npy") for name in ("le0", "rc0", "le1", "rc1")]
+    for path, array in zip(inputs, authors_inputs("classification"), strict=True):
+        np.save(path, array)
+    out = tmp_path / "logits.npy"
+    result = faps(
+        "forward", "--bundle", bundle, "--network", "classification", "--inputs", *inputs,
+        "--out", str(out),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert np.load(out).shape == (1, 2)
+    assert "NOT SIGNED" in faps("bundle", "show", bundle).stdout
+    assert faps("bundle", "verify", bundle).returncode == 1
+    key = tmp_path / "site.pem"
+    public = tmp_path / "site.pub.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True)
+    assert faps("bundle", "sign", bundle, "--key", str(key)).returncode == 0
+    result = faps("bundle", "verify", bundle, "--trust", str(public))
+    assert result.returncode == 0, result.stderr
+    assert "of a trusted key" in result.stdout

@@ -37,13 +37,15 @@ class Calibration:
 class Faps:
     """Two loaded networks with everything that fixes what they answer.
 
-    ``grid`` (H, W) is what ``prepare`` must deliver. ``energies`` names those that the classifier
-    was trained on; the segmentation network takes both.
+    ``grid`` (H, W) is what ``prepare`` must deliver. ``channels`` names what the segmentation
+    network is given, in order: the authors' takes low_energy, recombined, low_energy.
+    ``energies`` names those that the classifier was trained on.
     """
 
     card: ModelCard
     grid: tuple[int, int]
     crop: CropRule
+    channels: tuple[str, ...]
     energies: tuple[str, ...]
     calibration: Calibration
     segmentation: RefineNet
@@ -67,7 +69,8 @@ class Faps:
                 f"the view is {view.image.shape}, the bundle takes (2, *{self.grid}); "
                 "prepare it with grid=faps.grid"
             )
-        x = torch.from_numpy(view.image)[None].contiguous(memory_format=torch.channels_last)
+        stacked = torch.from_numpy(view.image)[[ENERGIES.index(name) for name in self.channels]]
+        x = stacked[None].contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             probability = lesion_probability(self.segmentation(x), self.grid)[0, 0]
         inside = view.image.max(axis=0) > self.crop.outside

@@ -172,6 +172,10 @@ class FapsClassifier(nn.Module):
         self.in_channels = in_channels
         self.fc = nn.Linear(self.ppm.channels * energies, 2)
 
+    def pyramid(self, images: Tensor) -> Tensor:
+        """Images (N, in_channels, S, S), whatever their energy → pyramid maps (N, C, s, s)."""
+        return self.ppm(self.trunk(images.contiguous(memory_format=torch.channels_last)))  # type: ignore[no-any-return]
+
     def features(self, crops: Tensor, present: Tensor | None = None) -> Tensor:
         """Crops (N, energies, S, S) → last pyramid maps (N, energies, C, s, s).
 
@@ -182,11 +186,10 @@ class FapsClassifier(nn.Module):
         # What is not there is not computed, and does not move the batch statistics either.
         there = None if present is None else present.flatten().nonzero()[:, 0]
         seen = flat if there is None else flat[there]
-        x = seen.expand(-1, self.in_channels, -1, -1)
-        maps = self.ppm(self.trunk(x.contiguous(memory_format=torch.channels_last)))
+        maps = self.pyramid(seen.expand(-1, self.in_channels, -1, -1))
         if there is not None:
             maps = maps.new_zeros(n * energies, *maps.shape[1:]).index_copy(0, there, maps)
-        return maps.reshape(n, energies, *maps.shape[1:])  # type: ignore[no-any-return]
+        return maps.reshape(n, energies, *maps.shape[1:])
 
     def logits(self, maps: Tensor) -> Tensor:
         """Maps (N, energies, C, s, s) → logits (N, 2) of each view: benign, malignant."""

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from dicom_node.domain.identifiers import derive_id
-from worker.contracts import ModelCard
-from worker.exam.pixels import BRIGHTEST, GRID, OUTSIDE
-from worker.faps.predictor import Faps
-from worker.load import (
+from worker.bundle import (
     CARD,
     CLASSIFICATION,
-    FILES,
     GOLDEN,
+    NETWORKS,
     SEGMENTATION,
+    SIGNATURE,
     SUMS,
-    build,
-    golden_outputs,
+    weights_of,
 )
+from worker.exam.pixels import BRIGHTEST, GRID, OUTSIDE
+from worker.load import GOLDEN_NAMES, golden_output, network_of
 
 # The first bundle's networks (faps.md §2.3): 3.0 M and 1.6 M parameters.
 SEGMENTATION_NET: dict[str, Any] = {
@@ -68,7 +65,10 @@ CDD_CESM = (
 
 
 def base_card(name: str, version: str) -> dict[str, Any]:
-    """Card of a bundle before anything was measured: identity, architecture, input contract."""
+    """Card of a bundle before anything was measured: identity, architecture, input contract.
+
+    The architecture is the first bundle's; whoever has other networks puts their tables in.
+    """
     return {
         "name": name,
         "version": version,
@@ -76,12 +76,11 @@ def base_card(name: str, version: str) -> dict[str, Any]:
         "family": "RefineNet-LW18 + Xception-PPM",
         "statement": "Untrained weights, for tests of the path alone.",
         "clinical": False,
-        "signed": False,
         "licence": "Apache-2.0; weights derived from CC BY 4.0 data, see training.attribution",
         "intended_use": INTENDED_USE,
         "exclusions": EXCLUSIONS,
-        "segmentation": dict(SEGMENTATION_NET),
-        "classification": dict(CLASSIFICATION_NET),
+        SEGMENTATION: dict(SEGMENTATION_NET),
+        CLASSIFICATION: dict(CLASSIFICATION_NET),
         "input": {
             "channels": ["low_energy", "recombined"],
             "grid": list(GRID),
@@ -111,26 +110,28 @@ def base_card(name: str, version: str) -> dict[str, Any]:
 def write_bundle(
     out: Path,
     card: Mapping[str, Any],
-    segmentation: Mapping[str, torch.Tensor],
-    classification: Mapping[str, torch.Tensor],
+    states: Mapping[str, Mapping[str, torch.Tensor]],
+    *,
+    exact: bool = False,
 ) -> None:
-    """Bundle folder ``out`` from a card and the two state dicts; replaces what was there.
+    """Bundle folder ``out`` from a card and the state dicts of its networks, one or both.
 
-    Weights are stored as fp16 and used as fp32: the golden outputs are those of the rounded
-    weights, so ``load`` proves what it reads.
+    Replaces what was there. Weights are stored as fp16 and used as fp32, or kept as they are where
+    ``exact``: the golden outputs are those of the stored weights, so ``load`` proves what it reads.
+    A signature ends with the bundle that it was made for.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for name in (SIGNATURE, *map(weights_of, NETWORKS)):
+        (out / name).unlink(missing_ok=True)
     (out / CARD).write_text(toml_text(card), encoding="utf-8")
-    halves = {SEGMENTATION: _halved(segmentation), CLASSIFICATION: _halved(classification)}
-    for name, state in halves.items():
-        (out / name).write_bytes(save(state))
-    faps = _assemble(card, halves)
-    dice = torch.Generator().manual_seed(7)
-    view = torch.rand(1, 2, *GOLDEN_SIZE, generator=dice) * (BRIGHTEST - OUTSIDE) + OUTSIDE
-    crops = torch.rand(2, len(faps.energies), *GOLDEN_SIZE, generator=dice) * 4 - 2
-    golden = {"view": view, "crops": crops, **golden_outputs(faps, view, crops)}
+    golden: dict[str, torch.Tensor] = {}
+    for name, state in states.items():
+        stored = _stored(state, exact=exact)
+        (out / weights_of(name)).write_bytes(save(stored))
+        golden |= _golden(name, card, stored)
     (out / GOLDEN).write_bytes(save({key: t.contiguous() for key, t in golden.items()}))
-    sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}" for name in FILES]
+    files = (CARD, *map(weights_of, states), GOLDEN)
+    sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}" for name in files]
     (out / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
@@ -143,33 +144,32 @@ def recombined_only(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     return {**state, "fc.weight": weight[:, weight.shape[1] // 2 :].contiguous()}
 
 
-def _assemble(card: Mapping[str, Any], halves: Mapping[str, Mapping[str, torch.Tensor]]) -> Faps:
-    """Networks with the rounded weights, in memory."""
-    model_card = ModelCard(
-        name=card["name"],
-        version=card["version"],
-        uuid=str(uuid.UUID(card["uuid"])),
-        sha256="",
-        family=card["family"],
-        thresholds=card["thresholds"],
-        statement=card["statement"],
-    )
-    faps = build(model_card, card)
-    networks: dict[str, nn.Module] = {
-        SEGMENTATION: faps.segmentation,
-        CLASSIFICATION: faps.classification,
-    }
-    for name, network in networks.items():
-        wide = {k: t.float() if t.is_floating_point() else t for k, t in halves[name].items()}
-        network.load_state_dict(wide, strict=True, assign=True)
-        network.eval()
-    return faps
+def _golden(
+    name: str, card: Mapping[str, Any], stored: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """A fixed input with the answer of one network to it, under the names of the golden file."""
+    network = network_of(name, card)
+    wide = {k: t.float() if t.is_floating_point() else t for k, t in stored.items()}
+    network.load_state_dict(wide, strict=True, assign=True)
+    dice = torch.Generator().manual_seed(7)
+    if name == SEGMENTATION:
+        shape = (1, int(card[name]["in_channels"]), *GOLDEN_SIZE)
+        inputs = torch.rand(shape, generator=dice) * (BRIGHTEST - OUTSIDE) + OUTSIDE
+    else:
+        shape = (2, len(card[name]["energies"]), *GOLDEN_SIZE)
+        inputs = torch.rand(shape, generator=dice) * 4 - 2
+    question, answer = GOLDEN_NAMES[name]
+    return {question: inputs, answer: golden_output(network.eval(), inputs)}
 
 
-def _halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """State dict with every float as fp16, each tensor in memory of its own."""
+def _stored(state: Mapping[str, torch.Tensor], *, exact: bool) -> dict[str, torch.Tensor]:
+    """State dict as it goes into a file, each tensor in memory of its own."""
     return {
-        key: (t.half() if t.is_floating_point() else t).detach().cpu().contiguous().clone()
+        key: (t if exact or not t.is_floating_point() else t.half())
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
         for key, t in state.items()
     }
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from dicom_node.domain.identifiers import derive_id
+from worker.bundle import default_bundle
 from worker.faps.predictor import Calibration, Faps
 from worker.faps.xception_ppm import FapsClassifier
-from worker.load import default_bundle, load
+from worker.load import load
 from worker.training import cdd_cesm
 from worker.training.bundle import recombined_only, write_bundle
 from worker.training.classification import (
@@ -62,7 +63,7 @@ def retrain(
     validation patients and phantoms, figures are measured on test ones and written into the card.
     ``out`` may be ``base`` itself. ``cache`` keeps prepared phantoms between runs.
     """
-    old = load(base or (out if out.exists() else default_bundle()))
+    old = load(base or (out if out.exists() else default_bundle()), allow_unsigned=True)
     card = copy.deepcopy(dict(old.card.raw))
     states = {
         "segmentation": old.segmentation.state_dict(),
@@ -82,7 +83,7 @@ def retrain(
         card["classification"]["energies"] = ["recombined"]
         states[kind] = recombined_only(states[kind])
     describe(card, kind, data, hours=hours, seed=seed)
-    write_bundle(out, card, states["segmentation"], states["classification"])
+    write_bundle(out, card, states)
     kept.unlink()
 
 

@@ -1,0 +1,115 @@
+"""Commands on bundles and their networks."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dicom_node.errors import BundleError
+
+console = Console(soft_wrap=True)
+BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder")]
+TrustedKeys = Annotated[
+    list[Path] | None, typer.Option("--trust", help="Public key (PEM) of a bundle's maker")
+]
+bundle_app = typer.Typer(help="Look at a model bundle, verify it, sign it.", no_args_is_help=True)
+
+
+class Network(Enum):
+    """One of the two networks."""
+
+    SEGMENTATION = "segmentation"
+    CLASSIFICATION = "classification"
+
+
+class Decoder(Enum):
+    """RefineNet's decoder."""
+
+    NORMAL = "normal"
+    LIGHT = "light"
+
+
+class Head(Enum):
+    """At which size RefineNet answers."""
+
+    QUARTER = "quarter"
+    FULL = "full"
+
+
+def convert(
+    kind: Annotated[Network, typer.Option(help="What the checkpoint holds")],
+    checkpoint: Annotated[Path, typer.Option("--from", help="A state_dict saved by PyTorch")],
+    out: Annotated[Path, typer.Option(help="Bundle to write; its other network is kept")],
+    decoder: Annotated[Decoder, typer.Option(help="To put on a backbone")] = Decoder.LIGHT,
+    head: Annotated[Head, typer.Option(help="To put on a backbone")] = Head.QUARTER,
+) -> None:
+    """Make a bundle of a published checkpoint: the FAPS authors', or a backbone's."""
+    from worker.training.convert import convert as write  # noqa: PLC0415
+
+    write(kind.value, checkpoint, out, decoder=decoder.value, head=head.value, report=say)
+
+
+def forward(
+    bundle: Annotated[Path, typer.Option(help="Bundle folder")],
+    network: Annotated[Network, typer.Option(help="Which network")],
+    inputs: Annotated[list[Path], typer.Option(help="Arrays (1, 3, H, W) as .npy")],
+    out: Annotated[Path, typer.Option(help="Where the logits go, as .npy")],
+    more: Annotated[list[Path] | None, typer.Argument(help="Further arrays", hidden=True)] = None,
+) -> None:
+    """Write raw logits: segmentation of the stack LE, RC, LE; classification of le0 rc0 le1 rc1."""
+    from worker.forward import forward as run  # noqa: PLC0415
+
+    shape = run(bundle, network.value, [*inputs, *(more or [])], out)
+    say(f"{out}: {network.value} logits {shape}")
+
+
+@bundle_app.command()
+def show(bundle: BundleFolder, trust: TrustedKeys = None) -> None:
+    """Print the card: what the model is, was trained on, was measured at, may be used for."""
+    from worker.bundle import CARD, open_bundle  # noqa: PLC0415
+
+    opened = open_bundle(bundle, trust or ())
+    say((bundle / CARD).read_text(encoding="utf-8").rstrip())
+    say(f"\n# SHA-256 of the bundle: {opened.card.sha256}")
+    say(f"# {'signed by a trusted key' if opened.card.signed else 'NOT SIGNED'}")
+    say("# Research use, not for diagnosis.")
+
+
+@bundle_app.command()
+def verify(bundle: BundleFolder, trust: TrustedKeys = None) -> None:
+    """Check every file, the signature, and that this machine gives the golden outputs."""
+    from worker.bundle import open_bundle  # noqa: PLC0415
+    from worker.load import load_network  # noqa: PLC0415
+
+    opened = open_bundle(bundle, trust or ())
+    say(f"files      as {opened.card.name} {opened.card.version} was made")
+    for network in opened.networks:
+        load_network(opened, network)
+        say(f"{network:10} gives its golden output on this machine")
+    if not opened.card.signed:
+        raise BundleError(f"bundle {bundle}: it is not signed; sign it with `faps bundle sign`")
+    say("signature  of a trusted key")
+
+
+@bundle_app.command()
+def sign(
+    bundle: BundleFolder,
+    key: Annotated[Path, typer.Option(help="Ed25519 private key in PEM")],
+) -> None:
+    """Sign a bundle, for nodes that trust the key's public half."""
+    from worker.bundle import SIGNATURE  # noqa: PLC0415
+    from worker.bundle import sign as write  # noqa: PLC0415
+
+    write(bundle, key)
+    say(f"{bundle / SIGNATURE}: signed; give nodes the public half:")
+    say(f"  openssl pkey -in {key} -pubout -out {key.stem}.pub.pem")
+    say("  and name it in worker.trusted_keys")
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    console.print(text, markup=False, highlight=False)
