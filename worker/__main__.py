@@ -16,7 +16,7 @@ from rich.progress import Progress
 from dicom_node.domain.exam import FULL_EXAM
 from dicom_node.errors import ConfigurationError, FapsNodeError
 from dicom_node.settings import calm_openmp
-from worker.model_commands import Network, TrustedKeys, bundle_app, convert, forward
+from worker.model_commands import TrustedKeys, bundle_app, convert, evaluate, forward, train
 
 app = typer.Typer(
     help="FAPS on contrast-enhanced mammography. Research use, not for diagnosis.",
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.add_typer(bundle_app, name="bundle")
 app.command()(convert)
 app.command()(forward)
+app.command()(train)
+app.command()(evaluate)
 console = Console(soft_wrap=True)
 Bundle = Annotated[Path | None, typer.Option(help="Model bundle; default: the shipped one")]
 Out = Annotated[Path, typer.Option(help="Folder to write to")]
@@ -145,21 +147,6 @@ def dicomize(
         acquired=_now(),
     )
     console.print(f"{len(files)} DICOM files in {out}. Research use, not for diagnosis.")
-
-
-@app.command()
-def train(
-    network: Annotated[Network, typer.Argument(help="Which network")],
-    out: Annotated[Path, typer.Option(help="Bundle to write; the other network is kept")],
-    data: Annotated[Path | None, typer.Option(help="CDD-CESM folder; none: phantoms alone")] = None,
-    hours: Annotated[float, typer.Option(min=0.001, help="How long")] = 0.5,
-    seed: Annotated[int, typer.Option(help="Where chance begins")] = 0,
-    cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
-) -> None:
-    """Train one network of a bundle for a while and measure it on held-out patients."""
-    from worker.training.retrain import retrain  # noqa: PLC0415
-
-    retrain(network.value, data, out, hours=hours, seed=seed, cache=cache, report=console.print)
 
 
 def main() -> None:

@@ -119,9 +119,12 @@ def build(card: ModelCard, raw: Mapping[str, Any]) -> Faps:
     if not isinstance(segmentation, RefineNet) or not isinstance(classification, FapsClassifier):
         raise TypeError("networks")
     height, width = contract["grid"]
+    # Bundles before 0.3 gave the network the whole grid.
+    rows, columns = contract.get("size", contract["grid"])
     return Faps(
         card=card,
         grid=(int(height), int(width)),
+        size=(int(rows), int(columns)),
         crop=CropRule(**contract["crop"]),
         channels=tuple(str(name) for name in contract["channels"]),
         energies=tuple(str(name) for name in raw[CLASSIFICATION]["energies"]),

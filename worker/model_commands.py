@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from dicom_node.errors import BundleError
 
@@ -65,6 +67,52 @@ def forward(
 
     shape = run(bundle, network.value, [*inputs, *(more or [])], out)
     say(f"{out}: {network.value} logits {shape}")
+
+
+def train(
+    network: Annotated[Network, typer.Argument(help="Which network")],
+    out: Annotated[Path, typer.Option(help="Bundle to write; the other network is kept")],
+    data: Annotated[Path | None, typer.Option(help="CDD-CESM folder; none: phantoms alone")] = None,
+    hours: Annotated[float, typer.Option(min=0.001, help="How long, over all folds")] = 0.5,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validation; 0: two tenths held out")] = 0,
+    seed: Annotated[int, typer.Option(help="Where chance begins")] = 0,
+    base: Annotated[Path | None, typer.Option(help="Bundle with the other network")] = None,
+    warm: Annotated[bool, typer.Option(help="Go on from the base's weights")] = False,  # noqa: FBT002 - a switch
+    work: Annotated[Path | None, typer.Option(help="Keeps what a broken-off run needs")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
+) -> None:
+    """Train one network of a bundle for a while and measure it on patients it has not seen."""
+    from worker.training.retrain import Order, retrain  # noqa: PLC0415
+
+    order = Order(data, out, hours, folds, seed, base, warm, work, cache)
+    retrain(network.value, order, report=say)
+
+
+def evaluate(
+    data: Annotated[
+        Path, typer.Option(help="CDD-CESM folder whose patients the bundle has not seen")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html")],
+    bundle: Annotated[Path | None, typer.Option(help="Default: the shipped one")] = None,
+) -> None:
+    """Measure a bundle: Dice, detection, AUC, calibration, with confidence intervals."""
+    from worker.bundle import default_bundle  # noqa: PLC0415
+    from worker.load import load  # noqa: PLC0415
+    from worker.training.evaluate import evaluate as run  # noqa: PLC0415
+
+    faps = load(bundle or default_bundle(), allow_unsigned=True, threads=os.cpu_count() or 1)
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("evaluating", total=None)
+        report = run(
+            data, faps, out, lambda name: progress.update(bar, description=name, advance=1)
+        )
+    from worker.evaluation.page import figure  # noqa: PLC0415
+
+    segmentation, classification = report["segmentation"], report["classification"]
+    say(f"Dice {figure(segmentation, 'dice_mean')} over {segmentation['n']} images with a lesion")
+    count = classification["n"]
+    say(f"AUC  {figure(classification, 'auc')} over {count} malignant or benign images")
+    say(f"{out / 'report.html'}\nResearch use, not for diagnosis.")
 
 
 @bundle_app.command()

@@ -16,6 +16,7 @@ from tests.authors_networks import authors_classifier, authors_inputs, weights
 from tests.conformance.validators import dciodvfy_errors
 from tests.e2e.conftest import MakeExam, study_of
 from tests.peers import faps
+from tests.public_data import write_prepared
 
 
 def test_a_folder_is_analysed_into_the_same_objects_as_the_node_sends(
@@ -95,3 +96,26 @@ def test_a_checkpoint_becomes_a_bundle_that_answers_is_shown_and_signed(tmp_path
     result = faps("bundle", "verify", bundle, "--trust", str(public))
     assert result.returncode == 0, result.stderr
     assert "of a trusted key" in result.stdout
+
+
+def test_a_bundle_is_measured_on_a_folder_of_public_data(tmp_path: Path) -> None:
+    data, out = write_prepared(tmp_path / "data"), tmp_path / "out"
+    result = faps("evaluate", "--data", str(data), "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    assert "not for diagnosis" in result.stdout
+    report = json.loads((out / "report.json").read_text())
+    assert report["segmentation"]["n"] == 4
+    assert 0 <= report["segmentation"]["dice_mean"] <= 1
+    assert report["classification"]["n"] == 8
+    assert len(report["classification"]["auc_ci"]) == 2
+    assert report["seconds_per_case"] > 0
+    page = (out / "report.html").read_text()
+    assert "Research use, not for diagnosis" in page
+    assert "<svg" in page
+
+
+def test_public_data_of_an_unknown_layout_is_refused_in_one_line(tmp_path: Path) -> None:
+    result = faps("evaluate", "--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert result.returncode == 1
+    assert "is no CDD-CESM folder" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -37,13 +37,15 @@ class Calibration:
 class Faps:
     """Two loaded networks with everything that fixes what they answer.
 
-    ``grid`` (H, W) is what ``prepare`` must deliver. ``channels`` names what the segmentation
+    ``grid`` (H, W) is what ``prepare`` must deliver, ``size`` (h, w) what the segmentation network
+    is given of it. ``channels`` names what the segmentation
     network is given, in order: the authors' takes low_energy, recombined, low_energy.
     ``energies`` names those that the classifier was trained on.
     """
 
     card: ModelCard
     grid: tuple[int, int]
+    size: tuple[int, int]
     crop: CropRule
     channels: tuple[str, ...]
     energies: tuple[str, ...]
@@ -70,9 +72,9 @@ class Faps:
                 "prepare it with grid=faps.grid"
             )
         stacked = torch.from_numpy(view.image)[[ENERGIES.index(name) for name in self.channels]]
-        x = stacked[None].contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            probability = lesion_probability(self.segmentation(x), self.grid)[0, 0]
+            logits = self.segmentation(resized(stacked[None], self.size))
+            probability = lesion_probability(logits, self.grid)[0, 0]
         inside = view.image.max(axis=0) > self.crop.outside
         return np.where(inside, probability.numpy(), np.float32(0)).astype(np.float32)
 
@@ -112,6 +114,15 @@ class Faps:
             np.where(view.image.max(axis=0) > self.crop.outside, h.numpy(), np.float32(0))
             for h, (view, _) in zip(heat, views, strict=True)
         )
+
+
+def resized(views: Tensor, size: tuple[int, int]) -> Tensor:
+    """Views (N, C, H, W) as (N, C, h, w), averaged down, in the layout that is fastest."""
+    if views.shape[-2:] != size:
+        views = functional.interpolate(
+            views, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+    return views.contiguous(memory_format=torch.channels_last)
 
 
 def lesion_probability(logits: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from worker.contracts import FloatImage
 from worker.faps.crop import CropRule, Square, square_around
+from worker.faps.predictor import ENERGIES
 from worker.faps.xception_ppm import FapsClassifier
-from worker.training import cdd_cesm
 from worker.training.augment import Strength, window
-from worker.training.bundle import CLASSIFICATION_NET, CROP
 from worker.training.loop import Progress, Schedule, optimise
 from worker.training.sample import Sample
-from worker.training.segmentation import probability_of
-from worker.training.synthetic import LESION_SEEDS, PHANTOM_SEEDS, lesions, phantoms
 
-ENERGIES = 2
+# Where a view's lesion may be: its probability map (H, W).
+Find = Callable[[Sample], FloatImage]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One view of one lesion: where it is in its sample, what it is."""
+    """One view of one lesion: where it is in its sample, what it is.
+
+    Of a breast without a lesion it is the place that looks most like one.
+    """
 
     sample: Sample
     square: Square
@@ -36,56 +37,43 @@ class Crop:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How batches are drawn; ``size`` is the side of a crop in pixels."""
+    """How batches are drawn; ``size`` is the side of a crop in pixels.
 
+    ``shares`` are of malignant, benign and empty crops: a false alarm of the segmentation must not
+    be called malignant either.
+    """
+
+    size: int
+    energies: tuple[str, ...]
     batch: int = 24
-    size: int = 160
+    shares: tuple[float, float, float] = (0.45, 0.35, 0.2)
     smoothing: float = 0.05  # of the labels: public ones are per image, not per region
-    no_low_energy: float = 0.4  # share of phantom crops shown without it
-    public: float = 0.5  # share of crops from public images, where there are any
+    no_low_energy: float = 0.4  # share of crops shown without it, where both energies are seen
+    public: float = 0.8  # share of crops from public images, where there are any
     shift: float = 0.12  # of the crop's side: the outline at hand is never exact
-    strength: Strength = field(default_factory=lambda: Strength(degrees=25.0))
+    strength: Strength = field(default_factory=lambda: Strength(degrees=35.0))
 
 
 def train_classification(
-    data: Path | None,
-    out: Path,
+    network: FapsClassifier,
+    crops: Sequence[Crop],
+    schedule: Schedule,
+    drawing: Drawing,
     *,
-    hours: float,
-    segmentation: nn.Module,
-    seed: int = 0,
-    cache: Path | None = None,
-    seeds: range = PHANTOM_SEEDS,
-    single: range = LESION_SEEDS,
-    report: Progress = print,
-) -> dict[str, Tensor]:
-    """State dict of a classifier trained for ``hours``, also kept as ``out`` on the way.
+    report: Progress,
+    keep: Path | None = None,
+) -> FapsClassifier:
+    """``network`` trained on single views: the mean over views has nothing of its own to learn."""
+    groups = grouped(crops)
+    counts = ", ".join(f"{len(found)} {name}" for name, found in groups.items())
+    report(f"classification: {counts}")
 
-    Phantom lesions are cropped at their truth. Public recombined images, of which only
-    malignant ones have masks, are all cropped where ``segmentation`` sees a lesion, so that the
-    crop does not give the class away. Both classes of public images come from one folder
-    for the same reason.
-    """
-    drawn = itertools.chain(phantoms(seeds, cache), lesions(single, cache))
-    crops = lesion_crops(drawn, crop_rule())
-    if data is not None:
-        crops += found_crops(cdd_cesm.recombined(data, "train"), segmentation, crop_rule())
-    report(f"classification: {len(crops)} crops, {sum(c.malignant for c in crops)} malignant")
-    torch.manual_seed(seed)
-    schedule = Schedule(hours=hours, seed=seed, rate=1.5e-3, decay=5e-4, average=0.99)
-    trained = fit(new_network(), crops, schedule, Drawing(), report=report, keep=out)
-    return trained.state_dict()
+    def loss_of(current: FapsClassifier, rng: np.random.Generator) -> Tensor:
+        images, present, labels = batch(groups, drawing, rng)
+        logits = current.logits(current.features(images, present))
+        return functional.cross_entropy(logits, labels, label_smoothing=drawing.smoothing)
 
-
-def crop_rule() -> CropRule:
-    """How this training crops, as its bundle says."""
-    return CropRule(**CROP)
-
-
-def new_network() -> FapsClassifier:
-    """The first bundle's classifier, untrained."""
-    options = {key: value for key, value in CLASSIFICATION_NET.items() if key != "energies"}
-    return FapsClassifier(energies=ENERGIES, **options)
+    return optimise(network, loss_of, schedule, report=report, keep=keep)
 
 
 def lesion_crops(samples: Iterable[Sample], rule: CropRule) -> list[Crop]:
@@ -97,59 +85,58 @@ def lesion_crops(samples: Iterable[Sample], rule: CropRule) -> list[Crop]:
     ]
 
 
-def found_crops(samples: Iterable[Sample], segmentation: nn.Module, rule: CropRule) -> list[Crop]:
-    """Crops where ``segmentation`` sees a lesion, or comes nearest to seeing one."""
+def found_crops(samples: Iterable[Sample], find: Find, rule: CropRule) -> list[Crop]:
+    """Crops where ``find`` sees a lesion, or comes nearest to seeing one, whatever the class.
+
+    Only malignant public images have masks: a crop around the mask would give the class away.
+    """
     return [
-        Crop(s, square_around(probability_of(segmentation, s), rule), s.malignant)
-        for s in samples
-        if s.malignant is not None
+        Crop(sample, square_around(find(sample), rule), bool(sample.malignant))
+        for sample in samples
     ]
 
 
-def fit(
-    network: FapsClassifier,
-    crops: Sequence[Crop],
-    schedule: Schedule,
-    drawing: Drawing,
-    *,
-    report: Progress,
-    keep: Path | None = None,
-) -> FapsClassifier:
-    """``network`` trained on single views: the mean over views has nothing of its own to learn."""
-    groups = grouped(crops)
-
-    def loss_of(current: FapsClassifier, rng: np.random.Generator) -> Tensor:
-        images, present, labels = batch(groups, drawing, rng)
-        logits = current.logits(current.features(images, present))
-        return functional.cross_entropy(logits, labels, label_smoothing=drawing.smoothing)
-
-    return optimise(network, loss_of, schedule, report=report, keep=keep)
+CLASSES = ("malignant", "benign", "empty")
 
 
-def grouped(crops: Sequence[Crop]) -> dict[tuple[bool, bool], list[Crop]]:
-    """Crops by (public, malignant), so that neither source nor class is drawn more often."""
-    groups: dict[tuple[bool, bool], list[Crop]] = {}
+def class_of(crop: Crop) -> str:
+    """Its name in ``CLASSES``."""
+    if crop.malignant:
+        return "malignant"
+    return "empty" if crop.sample.malignant is None else "benign"
+
+
+def grouped(crops: Sequence[Crop]) -> dict[str, list[Crop]]:
+    """Crops by source and class, so that neither is drawn by its number."""
+    groups: dict[str, list[Crop]] = {}
     for crop in crops:
-        groups.setdefault((crop.sample.domain != "phantom", crop.malignant), []).append(crop)
-    return groups
+        source = "phantom" if crop.sample.domain == "phantom" else "public"
+        groups.setdefault(f"{source} {class_of(crop)}", []).append(crop)
+    return dict(sorted(groups.items()))
 
 
 def batch(
-    groups: dict[tuple[bool, bool], list[Crop]], drawing: Drawing, rng: np.random.Generator
+    groups: dict[str, list[Crop]], drawing: Drawing, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (N, 2, S, S), which energies are there (N, 2), labels (N,)."""
-    sources = sorted({public for public, _ in groups})
+    """Images (N, energies, S, S), which energies are there (N, energies), labels (N,)."""
+    names = list(groups)
+    weights = np.array([_share(name, drawing) for name in names])
     images, present, labels = [], [], []
-    for _ in range(drawing.batch):
-        public = bool(rng.random() < drawing.public) if len(sources) > 1 else sources[0]
-        classes = [malignant for source, malignant in groups if source == public]
-        found = groups[public, classes[int(rng.integers(len(classes)))]]
-        crop = found[int(rng.integers(len(found)))]
-        images.append(_one(crop, drawing, rng))
+    channels = [ENERGIES.index(name) for name in drawing.energies]
+    for name in rng.choice(names, size=drawing.batch, p=weights / weights.sum()):
+        crop = groups[name][int(rng.integers(len(groups[name])))]
         low = crop.sample.has_low_energy and rng.random() >= drawing.no_low_energy
-        present.append([float(low), 1.0])
+        there = {"low_energy": low, "recombined": True}
+        images.append(_one(crop, drawing, rng)[channels])
+        present.append([float(there[energy]) for energy in drawing.energies])
         labels.append(int(crop.malignant))
     return torch.stack(images), torch.tensor(present), torch.tensor(labels)
+
+
+def _share(group: str, drawing: Drawing) -> float:
+    source, _, kind = group.partition(" ")
+    of_source = drawing.public if source == "public" else 1 - drawing.public
+    return of_source * drawing.shares[CLASSES.index(kind)]
 
 
 def _one(crop: Crop, drawing: Drawing, rng: np.random.Generator) -> Tensor:

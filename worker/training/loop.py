@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ Progress = Callable[[str], None]
 CHECKPOINT_EVERY_S = 120.0
 REPORT_EVERY = 25  # steps
 LONGEST_GRADIENT = 5.0
+EARLY = 10  # steps over which the average forgets faster: it begins with random weights
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,48 @@ class Schedule:
     hours: float = 0.25
     steps: int | None = None
     rate: float = 2e-3
-    decay: float = 1e-4
+    decay: float = 1e-3
     warm_up: float = 0.05
-    average: float = 0.99
+    average: float = 0.995
     seed: int = 0
+
+
+@dataclass
+class Run:
+    """What a run that is broken off needs to go on: networks, optimiser, dice, time spent."""
+
+    network: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    rng: np.random.Generator
+    losses: list[float] = field(default_factory=list)
+    elapsed_s: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Keep everything under ``path``; a half-written file never takes its place."""
+        part = path.with_suffix(".part")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "rng": self.rng.bit_generator.state,
+                "losses": self.losses,
+                "elapsed_s": self.elapsed_s,
+            },
+            part,
+        )
+        part.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from what ``save`` kept."""
+        kept: dict[str, Any] = torch.load(path, weights_only=True)
+        self.network.load_state_dict(kept["network"])
+        self.average.load_state_dict(kept["average"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.rng.bit_generator.state = kept["rng"]
+        self.losses = kept["losses"]
+        self.elapsed_s = kept["elapsed_s"]
 
 
 def optimise(
@@ -48,33 +87,47 @@ def optimise(
 ) -> Network:
     """The running average of ``network`` over its training: steadier than its last step.
 
-    ``loss_of(network, rng)`` draws a batch and gives its loss. ``keep`` receives the averaged state
-    dict every two minutes, so that a run that is broken off is not lost.
+    ``loss_of(network, rng)`` draws a batch and gives its loss. ``keep`` receives the state of the
+    run every two minutes and at its end; a run whose ``keep`` is there goes on from it.
     """
-    rng = np.random.default_rng(schedule.seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+    average = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.rate, weight_decay=schedule.decay
     )
-    average = copy.deepcopy(network).eval()
-    losses: list[float] = []
-    start = time.monotonic()
-    kept = done = 0.0
-    while done < 1:
-        _step(network, optimiser, loss := loss_of(network.train(), rng), _rate(done, schedule))
-        losses.append(float(loss.detach()))
-        step = len(losses)
-        _average_into(average, network, min(schedule.average, step / (step + 10)))
-        elapsed = time.monotonic() - start
-        by_time = elapsed / (3600 * schedule.hours)
-        done = by_time if schedule.steps is None else step / schedule.steps
+    run = Run(network, average, optimiser, np.random.default_rng(schedule.seed))
+    if keep is not None and keep.exists():
+        run.restore(keep)
+        report(f"goes on from step {len(run.losses)}")
+    kept = run.elapsed_s
+    start = time.monotonic() - run.elapsed_s
+    while (done := _done(run, schedule)) < 1:
+        _step(network, optimiser, loss := loss_of(network.train(), run.rng), _rate(done, schedule))
+        run.losses.append(float(loss.detach()))
+        step = len(run.losses)
+        _average_into(average, network, min(schedule.average, step / (step + EARLY)))
+        run.elapsed_s = time.monotonic() - start
         if step % REPORT_EVERY == 0:
-            report(f"step {step}, {100 * done:.0f} %, loss {np.mean(losses[-REPORT_EVERY:]):.3f}")
-        if keep is not None and (done >= 1 or elapsed - kept > CHECKPOINT_EVERY_S):
-            kept = elapsed
-            torch.save(average.state_dict(), keep)
-    report(f"{len(losses)} steps, last loss {np.mean(losses[-REPORT_EVERY:]):.3f}")
+            report(f"step {step}, {100 * done:.0f} %, loss {recent(run.losses):.3f}")
+        if keep is not None and run.elapsed_s - kept > CHECKPOINT_EVERY_S:
+            kept = run.elapsed_s
+            run.save(keep)
+    if keep is not None:
+        run.save(keep)
+    report(f"{len(run.losses)} steps, last loss {recent(run.losses):.3f}")
     return average
+
+
+def recent(losses: list[float]) -> float:
+    """Mean of the last losses."""
+    return float(np.mean(losses[-REPORT_EVERY:])) if losses else float("nan")
+
+
+def _done(run: Run, schedule: Schedule) -> float:
+    """Share of the run that is over."""
+    if schedule.steps is not None:
+        return len(run.losses) / schedule.steps
+    return run.elapsed_s / (3600 * schedule.hours)
 
 
 def _step(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,52 +13,62 @@ import torch
 from scipy.optimize import minimize
 
 from worker.contracts import FloatImage, Mask
+from worker.evaluation.overlap import dice
+from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, proportion
 from worker.exam.lesions import outline
 from worker.faps.crop import CropRule, cut
-from worker.faps.predictor import Calibration
+from worker.faps.predictor import ENERGIES, Calibration
 from worker.faps.xception_ppm import FapsClassifier
-from worker.training.cdd_cesm import mask_on_grid
-from worker.training.classification import Crop
+from worker.training.classification import Crop, class_of
+from worker.training.public import mask_on_grid
 from worker.training.sample import Sample
 
+SEGMENTS = (0.3, 0.4, 0.5, 0.6)
 PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-LEAST_AREAS = (
-    25.0,
-    40.0,
-    60.0,
-    90.0,
-)  # network pixels; about 5 to 20 mm2 in a breast of usual size
+LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a breast of usual size
+# How much a view that is silent by right weighs against one that is outlined well.
+SILENCE = 0.5
 RIDGE = 1e-2  # keeps the slope finite when a small set is separable
 
 Answered = Sequence[tuple[Sample, FloatImage]]  # views with the network's probability
 
 
 @dataclass(frozen=True)
-class SegmentationFigures:
-    """Dice over views with a lesion (a missed one counts 0), silence over views without.
+class Graded:
+    """What the product would report of each view, against the truth."""
 
-    ``found`` is the share of views with a lesion where mask and truth meet; ``silent`` the share of
-    views without one where nothing is reported. Shares of nothing are None.
-    """
+    dice: npt.NDArray[np.float64]  # of views with a lesion; a missed one counts 0
+    patients: tuple[str, ...]  # of the same views
+    met: int  # views with a lesion where mask and truth meet
+    silent: int  # views without a lesion where nothing is reported
+    without: int  # views without a lesion
 
-    with_lesion: int
-    dice_mean: float | None
-    dice_sd: float | None
-    dice_median: float | None
-    found: float | None
-    without_lesion: int
-    silent: float | None
+    @property
+    def worth(self) -> float:
+        """What a gate is chosen by: mean Dice, and silence where there is nothing."""
+        found = float(self.dice.mean()) if self.dice.size else 0.0
+        return found + SILENCE * (self.silent / self.without if self.without else 0.0)
 
-    def as_table(self) -> dict[str, float | int]:
-        """For the card: what is known, rounded to three digits."""
-        known = {k: v for k, v in vars(self).items() if v is not None}
-        return {k: round(v, 3) if isinstance(v, float) else v for k, v in known.items()}
+    def as_table(self) -> dict[str, Any]:
+        """For the card, with 95 % confidence intervals: Dice by patient, shares by Wilson."""
+        table: dict[str, Any] = {"with_lesion": self.dice.size, "without_lesion": self.without}
+        if self.dice.size:
+            mean = bootstrap(self.dice, self.patients)
+            table |= interval("dice_mean", mean)
+            table |= {
+                "dice_sd": round(float(self.dice.std()), 3),
+                "dice_median": round(float(np.median(self.dice)), 3),
+            }
+        table |= interval("found", proportion(self.met, self.dice.size))
+        return table | interval("silent", proportion(self.silent, self.without))
 
 
-def dice(one: Mask, other: Mask) -> float:
-    """2 |A and B| / (|A| + |B|); 1 for two empty masks."""
-    total = int(one.sum()) + int(other.sum())
-    return 1.0 if total == 0 else 2 * int((one & other).sum()) / total
+def interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    """A figure with its interval as entries of the card; nothing where there is no figure."""
+    if estimate is None:
+        return {}
+    bounds = [round(bound, 3) for bound in estimate.interval]
+    return {name: round(estimate.value, 3), f"{name}_ci": bounds}
 
 
 def reported(sample: Sample, probability: FloatImage, thresholds: Mapping[str, float]) -> Mask:
@@ -69,91 +80,86 @@ def reported(sample: Sample, probability: FloatImage, thresholds: Mapping[str, f
     return union
 
 
-def segmentation_figures(
-    answered: Answered, thresholds: Mapping[str, float]
-) -> SegmentationFigures:
-    """Figures over views whose lesions are known, with ``thresholds``."""
-    scores, met, silent = [], [], []
+def graded(answered: Answered, thresholds: Mapping[str, float]) -> Graded:
+    """Views whose lesions are known, with ``thresholds``."""
+    scores, patients, met, silent, without = [], [], 0, 0, 0
     for sample, probability in answered:
         if sample.lesion is None:
             continue
         mask = reported(sample, probability, thresholds)
         if sample.positive:
             scores.append(dice(mask, sample.lesion))
-            met.append(bool((mask & sample.lesion).any()))
+            patients.append(sample.group)
+            met += bool((mask & sample.lesion).any())
         else:
-            silent.append(not mask.any())
-    return SegmentationFigures(
-        with_lesion=len(scores),
-        dice_mean=float(np.mean(scores)) if scores else None,
-        dice_sd=float(np.std(scores)) if scores else None,
-        dice_median=float(np.median(scores)) if scores else None,
-        found=float(np.mean(met)) if met else None,
-        without_lesion=len(silent),
-        silent=float(np.mean(silent)) if silent else None,
-    )
+            without += 1
+            silent += not mask.any()
+    return Graded(np.array(scores), tuple(patients), met, silent, without)
 
 
 def choose_gate(parts: Sequence[Answered], thresholds: Mapping[str, float]) -> dict[str, float]:
-    """``thresholds`` with the peak and least area that serve validation views best.
+    """``thresholds`` with the level, then the peak and the least area, that serve best.
 
-    Best is the largest sum, over ``parts`` (one a source), of mean Dice plus share of silent
-    views without a lesion: a false alarm weighs as much as a lost lesion.
+    Best is the largest sum, over ``parts`` (one a source), of what ``Graded.worth`` says.
     """
-    best, chosen = -1.0, dict(thresholds)
-    for peak, area in itertools.product(PEAKS, LEAST_AREAS):
-        trial = {**thresholds, "peak": peak, "min_area_px": area}
-        figures = [segmentation_figures(part, trial) for part in parts]
-        total = sum((f.dice_mean or 0.0) + (f.silent or 0.0) for f in figures)
-        if total > best:
-            best, chosen = total, trial
-    return chosen
+    open_gate = {**thresholds, "peak": PEAKS[0], "min_area_px": LEAST_AREAS[0]}
+    level = _best(parts, [{**open_gate, "segment": level} for level in SEGMENTS])
+    gates = itertools.product(PEAKS, LEAST_AREAS)
+    return _best(parts, [{**level, "peak": peak, "min_area_px": area} for peak, area in gates])
 
 
-def lesion_logits(
-    network: FapsClassifier, crops: Iterable[Crop], rule: CropRule, energies: Sequence[int]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Malignant minus benign logit of each lesion, averaged over its views, with its label.
+def _best(parts: Sequence[Answered], trials: Sequence[dict[str, float]]) -> dict[str, float]:
+    return max(trials, key=lambda trial: sum(graded(part, trial).worth for part in parts))
 
-    ``energies`` are the channels to look at: the others are told to be absent.
-    """
-    found: dict[tuple[str, bool], list[float]] = {}
+
+@dataclass(frozen=True)
+class Scored:
+    """Malignant minus benign logit of each breast, averaged over its views, with its class."""
+
+    logits: npt.NDArray[np.float64]
+    classes: tuple[str, ...]
+
+    @property
+    def malignant(self) -> npt.NDArray[np.bool_]:
+        """Labels."""
+        return np.array([name == "malignant" for name in self.classes], dtype=np.bool_)
+
+    @property
+    def lesions(self) -> Scored:
+        """Without breasts that have no lesion."""
+        keep = [i for i, name in enumerate(self.classes) if name != "empty"]
+        return Scored(self.logits[keep], tuple(self.classes[i] for i in keep))
+
+    def as_table(self, calibration: Calibration) -> dict[str, Any]:
+        """AUC against benign and against the rest, Brier score, with the numbers behind them."""
+        lesions = self.lesions
+        z = calibration.slope * lesions.logits + calibration.intercept
+        table: dict[str, Any] = {
+            name: self.classes.count(name) for name in ("malignant", "benign", "empty")
+        }
+        if lesions.logits.size:
+            table["brier"] = round(brier(1 / (1 + np.exp(-z)), lesions.malignant), 3)
+        table |= interval("auc", auc(lesions.logits, lesions.malignant))
+        return table | interval("auc_rest", auc(self.logits, self.malignant))
+
+
+def scored(
+    network: FapsClassifier, crops: Iterable[Crop], rule: CropRule, energies: Sequence[str]
+) -> Scored:
+    """What ``network`` says of each breast."""
+    channels = [ENERGIES.index(name) for name in energies]
+    found: dict[tuple[str, str], list[float]] = {}
     for crop in crops:
-        image = torch.from_numpy(crop.sample.image.astype(np.float32))
-        present = torch.tensor([[float(c in energies) for c in range(image.shape[0])]])
-        if not crop.sample.has_low_energy:
-            present[:, 0] = 0
+        image = torch.from_numpy(crop.sample.image.astype(np.float32))[channels]
+        there = {"low_energy": crop.sample.has_low_energy, "recombined": True}
+        present = torch.tensor([[float(there[name]) for name in energies]])
         with torch.inference_mode():
             maps = network.features(cut(image, crop.square, rule)[None], present)
             logits = network.logits(maps)[0]
-        side = crop.sample.name.split("_")[1]
-        key = (f"{crop.sample.group} {side}", crop.malignant)
-        found.setdefault(key, []).append(float(logits[1] - logits[0]))
+        breast = f"{crop.sample.group} {crop.sample.name.split('_')[1]}"
+        found.setdefault((breast, class_of(crop)), []).append(float(logits[1] - logits[0]))
     scores = np.array([np.mean(values) for values in found.values()])
-    return scores, np.array([malignant for _, malignant in found], dtype=np.bool_)
-
-
-def auc(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]) -> float | None:
-    """Area under the ROC curve (ties count half); None without both classes."""
-    malignant, benign = scores[labels], scores[~labels]
-    if not malignant.size or not benign.size:
-        return None
-    wins = (malignant[:, None] > benign).mean() + 0.5 * (malignant[:, None] == benign).mean()
-    return float(wins)
-
-
-def classification_figures(
-    scores: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_], calibration: Calibration
-) -> dict[str, float | int]:
-    """AUC, and Brier score of the calibrated probability, with the number of lesions."""
-    p = 1 / (1 + np.exp(-(calibration.slope * scores + calibration.intercept)))
-    figures: dict[str, float | int] = {
-        "malignant": int(labels.sum()),
-        "benign": int((~labels).sum()),
-        "brier": round(float(((p - labels) ** 2).mean()), 3),
-    }
-    area = auc(scores, labels)
-    return figures if area is None else {**figures, "auc": round(area, 3)}
+    return Scored(scores, tuple(name for _, name in found))
 
 
 def platt(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]) -> Calibration:

@@ -3,206 +3,250 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from dicom_node.domain.identifiers import derive_id
-from worker.bundle import default_bundle
-from worker.faps.predictor import Calibration, Faps
+from dicom_node.errors import BundleError
+from worker.bundle import CLASSIFICATION, NETWORKS, SEGMENTATION, default_bundle
+from worker.contracts import FloatImage
+from worker.faps.crop import CropRule
+from worker.faps.predictor import ENERGIES, Faps
+from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
 from worker.load import load
-from worker.training import cdd_cesm
-from worker.training.bundle import recombined_only, write_bundle
-from worker.training.classification import (
-    crop_rule,
-    found_crops,
-    new_network,
-    train_classification,
-)
-from worker.training.loop import Progress
-from worker.training.measure import (
-    Answered,
-    choose_gate,
-    classification_figures,
-    lesion_logits,
-    platt,
-    segmentation_figures,
-)
+from worker.training import classification, segmentation
+from worker.training.bundle import CDD_CESM, write_bundle
+from worker.training.classification import Crop, found_crops, lesion_crops
+from worker.training.datasets import views
+from worker.training.folds import Part, parts
+from worker.training.loop import Progress, Schedule
+from worker.training.measure import Answered, Scored, choose_gate, graded, platt, scored
+from worker.training.public import sample_of
 from worker.training.sample import Sample
-from worker.training.segmentation import probability_of, train_segmentation
+from worker.training.segmentation import probability_of
 from worker.training.synthetic import (
+    LESION_SEEDS,
     PHANTOM_SEEDS,
     TEST_SEEDS,
-    VALIDATION_SEEDS,
+    lesions,
     phantoms,
 )
 
 Kind = Literal["segmentation", "classification"]
-BOTH_ENERGIES = (0, 1)
-RECOMBINED_ONLY = (1,)
+State = dict[str, Tensor]
 
 
-def retrain(
-    kind: Kind,
-    data: Path | None,
-    out: Path,
-    *,
-    hours: float,
-    seed: int = 0,
-    base: Path | None = None,
-    cache: Path | None = None,
-    report: Progress = print,
-) -> None:
-    """Train ``kind`` for ``hours`` and write the bundle ``out``; the rest comes from ``base``.
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: ``hours`` over all networks, ``folds`` as ``folds.parts`` has it.
 
-    ``data`` is a CDD-CESM folder, None for phantoms alone. Thresholds or calibration are fixed on
-    validation patients and phantoms, figures are measured on test ones and written into the card.
-    ``out`` may be ``base`` itself. ``cache`` keeps prepared phantoms between runs.
+    ``base`` gives the other network and the architecture; ``warm`` starts from its weights too.
+    ``work`` keeps networks of folds and what a run that is broken off needs to go on; ``cache``
+    keeps prepared phantoms.
     """
-    old = load(base or (out if out.exists() else default_bundle()), allow_unsigned=True)
+
+    data: Path | None
+    out: Path
+    hours: float
+    folds: int = 0
+    seed: int = 0
+    base: Path | None = None
+    warm: bool = False
+    work: Path | None = None
+    cache: Path | None = None
+
+    @property
+    def kept(self) -> Path:
+        """The work folder."""
+        return self.work or self.out.with_name(f"{self.out.name}.work")
+
+
+def retrain(kind: Kind, order: Order, report: Progress = print) -> None:
+    """Train ``kind`` and write the bundle ``order.out``; the other network comes from its base.
+
+    Thresholds or calibration are fixed on patients that the network asked had not seen, figures are
+    measured on such and written into the card.
+
+    Raises
+    ------
+    BundleError
+        When folds are asked for on top of weights that have seen their patients.
+    """
+    start = order.base or (order.out if order.out.exists() else default_bundle())
+    old = load(start, allow_unsigned=True)
     card = copy.deepcopy(dict(old.card.raw))
-    states = {
-        "segmentation": old.segmentation.state_dict(),
-        "classification": old.classification.state_dict(),
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    kept = out / f"{kind}.part.pt"  # what a broken-off run leaves behind
-    options: dict[str, Any] = {"hours": hours, "seed": seed, "cache": cache, "report": report}
-    if kind == "segmentation":
-        states[kind] = train_segmentation(data, kept, **options)
+    if order.warm and order.folds and "CDD-CESM" in str(card["training"].get(kind, "")):
+        raise BundleError(
+            f"bundle {start}: its {kind} network has seen the patients that the folds would hold "
+            "out; train from nothing, or without folds"
+        )
+    states = {SEGMENTATION: old.segmentation.state_dict()}
+    states[CLASSIFICATION] = old.classification.state_dict()
+    order.kept.mkdir(parents=True, exist_ok=True)
+    if kind == SEGMENTATION:
+        states[kind] = _segmentation(card, old, order, report)
     else:
-        states[kind] = train_classification(data, kept, segmentation=old.segmentation, **options)
-    measured(kind, card, states[kind], old, data, cache, report)
-    if kind == "classification":
-        # Benign low-energy images exist on phantoms alone: what the network makes of real ones is
-        # not known, so the bundle does not look at them.
-        card["classification"]["energies"] = ["recombined"]
-        states[kind] = recombined_only(states[kind])
-    describe(card, kind, data, hours=hours, seed=seed)
-    write_bundle(out, card, states)
-    kept.unlink()
+        states[kind] = _classification(card, old, order, report)
+    _describe(card, kind, order)
+    write_bundle(order.out, card, {name: states[name] for name in NETWORKS})
 
 
-def measured(
-    kind: Kind,
-    card: dict[str, Any],
-    state: dict[str, Tensor],
-    old: Faps,
-    data: Path | None,
-    cache: Path | None,
-    report: Progress,
-) -> None:
-    """Fix thresholds or calibration in ``card`` on validation views, add figures on test views."""
-    if kind == "segmentation":
-        network = copy.deepcopy(old.segmentation)
-        network.load_state_dict(state)
-        gate_and_figures(card, network.eval(), data, cache, report)
-    else:
-        classifier = new_network()
-        classifier.load_state_dict(state)
-        calibrate_and_figures(card, classifier.eval(), old.segmentation, data, cache, report)
-
-
-def describe(
-    card: dict[str, Any], kind: Kind, data: Path | None, *, hours: float, seed: int
-) -> None:
-    """Say in ``card`` what ``kind`` was trained on, under a new identity."""
-    source = "CDD-CESM and physics phantoms" if data is not None else "physics phantoms alone"
-    card["training"][kind] = {
-        "data": source,
-        "hours": hours,
-        "seed": seed,
-        "phantom_seeds": [PHANTOM_SEEDS.start, PHANTOM_SEEDS.stop],
-        "split": "by patient: CRC-32 of the patient's name modulo 10; 0, 1 test, 2 validation",
-    }
-    card["statement"] = f"Trained briefly on {source}; not clinically validated."
-    card["uuid"] = derive_id("bundle", card["name"], card["version"], kind, str(seed), str(hours))
-
-
-def gate_and_figures(
-    card: dict[str, Any],
-    network: nn.Module,
-    data: Path | None,
-    cache: Path | None,
-    report: Progress,
-) -> None:
-    """Gate from validation views, Dice with silence on test views, for each source."""
-    parts = _answered(network, _sources("validation", data, cache))
-    card["thresholds"] = choose_gate([*parts.values()], card["thresholds"])
+def _segmentation(card: dict[str, Any], old: Faps, order: Order, report: Progress) -> State:
+    public = _public(order.data)
+    drawn = [sample for sample in public if sample.lesion is not None]
+    synthetic = [*phantoms(PHANTOM_SEEDS, order.cache)]
+    drawing = segmentation.Drawing(size=old.size)
+    tested: list[tuple[Sample, FloatImage]] = []
+    network = old.segmentation
+    for part in (todo := parts(order.folds)):
+        seen = [*synthetic, *(s for s in drawn if part.trains(s.group))]
+        schedule = Schedule(hours=order.hours / len(todo), seed=order.seed)
+        keep = order.kept / f"{SEGMENTATION}.{part.name}.pt"
+        report(f"network {part.name}")
+        network = segmentation.train_segmentation(
+            _start(old.segmentation, card[SEGMENTATION], order),
+            seen,
+            schedule,
+            drawing,
+            report=report,
+            keep=keep,
+        )
+        torch.save(network.state_dict(), _weights(order, part))
+        tested += _answers(network, [s for s in drawn if part.tests(s.group)], old.size)
+    checks = {"phantom": _answers(network, [*phantoms(TEST_SEEDS, order.cache)], old.size)}
+    card["thresholds"] = choose_gate([tested or checks["phantom"]], card["thresholds"])
     report(f"gate: {card['thresholds']}")
-    figures: dict[str, Any] = {}
-    for name, part in _answered(network, _sources("test", data, cache)).items():
-        figures[name] = segmentation_figures(part, card["thresholds"]).as_table()
-        report(f"segmentation, {name}: {figures[name]}")
-    card["measured"]["segmentation"] = figures
+    checks |= _by_source(tested)
+    figures = {name: graded(part, card["thresholds"]).as_table() for name, part in checks.items()}
+    for name, table in figures.items():
+        report(f"segmentation, {name}: {table}")
+    card["measured"][SEGMENTATION] = figures
+    return network.state_dict()
 
 
-def _sources(split: str, data: Path | None, cache: Path | None) -> dict[str, list[Sample]]:
-    """Views whose lesions are known, by source."""
-    seeds = VALIDATION_SEEDS if split == "validation" else TEST_SEEDS
-    sources = {"phantom": [*phantoms(seeds, cache)]}
-    if data is not None:
-        normal = [s for s in cdd_cesm.recombined(data, split) if s.lesion is not None]
-        sources["cdd_cesm"] = [*cdd_cesm.pairs(data, split), *normal]
+def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progress) -> State:
+    public = [s for s in _public(order.data) if s.malignant is not None or s.lesion is not None]
+    synthetic = [*phantoms(PHANTOM_SEEDS, order.cache), *lesions(LESION_SEEDS, order.cache)]
+    rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
+    options = {key: value for key, value in card[CLASSIFICATION].items() if key != "energies"}
+    drawing = classification.Drawing(size=rule.size, energies=energies)
+    tested: list[Scored] = []
+    network = old.classification
+    for part in (todo := parts(order.folds)):
+        finder = copy.deepcopy(old.segmentation)
+        if order.data is not None:
+            # Lesions of unseen patients are found by a network that has not seen them either.
+            finder.load_state_dict(torch.load(_weights(order, part), weights_only=True))
+        crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
+        torch.manual_seed(order.seed)
+        report(f"network {part.name}")
+        network = classification.train_classification(
+            FapsClassifier(energies=len(energies), **options),
+            [*lesion_crops(synthetic, rule), *crops],
+            Schedule(hours=order.hours / len(todo), seed=order.seed, rate=1.5e-3, average=0.99),
+            drawing,
+            report=report,
+            keep=order.kept / f"{CLASSIFICATION}.{part.name}.pt",
+        )
+        unseen = _found(finder, [s for s in public if part.tests(s.group)], old.size, rule)
+        if unseen:
+            tested.append(scored(network, unseen, rule, energies))
+    check = lesion_crops(phantoms(TEST_SEEDS, order.cache), rule)
+    checks = {"phantom": scored(network, check, rule, energies)}
+    lesion = _joined(tested).lesions if tested else checks["phantom"]
+    calibration = platt(lesion.logits, lesion.malignant)
+    card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
+    report(f"calibration: {card['calibration']}")
+    if tested:
+        checks["cdd_cesm"] = _joined(tested)
+    figures = {name: found.as_table(calibration) for name, found in checks.items()}
+    for name, table in figures.items():
+        report(f"classification, {name}: {table}")
+    card["measured"][CLASSIFICATION] = figures
+    card[CLASSIFICATION]["energies"] = list(energies)
+    return network.state_dict()
+
+
+def _public(data: Path | None) -> list[Sample]:
+    """Every public view with a breast in it; none without a folder."""
+    if data is None:
+        return []
+    return [sample for view in views(data) if (sample := sample_of(view)) is not None]
+
+
+def _start(network: RefineNet, options: Mapping[str, Any], order: Order) -> RefineNet:
+    """A network to train: with the base's weights, or with none."""
+    if order.warm:
+        return copy.deepcopy(network).requires_grad_(requires_grad=True)
+    torch.manual_seed(order.seed)
+    return RefineNet(**options)
+
+
+def _weights(order: Order, part: Part) -> Path:
+    """Where a part's segmentation network lies for the classification's training."""
+    return order.kept / f"{SEGMENTATION}.{part.name}.weights.pt"
+
+
+def _answers(
+    network: nn.Module, samples: Sequence[Sample], size: tuple[int, int]
+) -> list[tuple[Sample, FloatImage]]:
+    """Each view with the network's probability."""
+    return [(sample, probability_of(network, sample, size)) for sample in samples]
+
+
+def _by_source(answered: Answered) -> dict[str, list[tuple[Sample, FloatImage]]]:
+    sources: dict[str, list[tuple[Sample, FloatImage]]] = {}
+    for sample, probability in answered:
+        sources.setdefault(f"cdd_cesm_{sample.domain}", []).append((sample, probability))
     return sources
 
 
-def _answered(network: nn.Module, sources: dict[str, list[Sample]]) -> dict[str, Answered]:
-    """Each view with the network's probability."""
-    return {
-        name: [(sample, probability_of(network, sample)) for sample in samples]
-        for name, samples in sources.items()
+def _found(
+    finder: nn.Module, samples: Sequence[Sample], size: tuple[int, int], rule: CropRule
+) -> list[Crop]:
+    """Crops where ``finder`` sees a lesion, of recombined images seen for themselves.
+
+    Malignant pairs are left out: benign ones do not exist in that folder.
+    """
+    single = [s for s in samples if s.domain != "pairs"]
+    return found_crops(single, lambda sample: probability_of(finder, sample, size), rule)
+
+
+def _energies(public: Sequence[Sample]) -> tuple[str, ...]:
+    """Both energies where benign low-energy images exist, else the recombined alone."""
+    benign = [s for s in public if s.malignant is False and s.domain == "tcia"]
+    return ENERGIES if not public or any(s.has_low_energy for s in benign) else ENERGIES[1:]
+
+
+def _joined(found: Sequence[Scored]) -> Scored:
+    logits = [part.logits for part in found]
+    classes = [name for part in found for name in part.classes]
+    return Scored(torch.cat([torch.from_numpy(x) for x in logits]).numpy(), tuple(classes))
+
+
+def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:
+    """Say in ``card`` what ``kind`` was trained on, under a new identity."""
+    source = "CDD-CESM and physics phantoms" if order.data else "physics phantoms alone"
+    card["training"][kind] = {
+        "data": source,
+        "hours": order.hours,
+        "seed": order.seed,
+        "phantom_seeds": [PHANTOM_SEEDS.start, PHANTOM_SEEDS.stop],
+        "split": f"by patient, CRC-32 of the name: {_scheme(order.folds)}; figures and operating "
+        "points are of networks trained alike that had not seen the patients they were asked "
+        "about, the network in this bundle has seen them all",
     }
+    card["training"]["attribution"] = CDD_CESM
+    card["statement"] = f"Trained on {source}; not clinically validated."
+    identity = (kind, str(order.seed), str(order.hours), str(order.folds))
+    card["uuid"] = derive_id("bundle", card["name"], card["version"], *identity)
 
 
-def calibrate_and_figures(
-    card: dict[str, Any],
-    network: FapsClassifier,
-    segmentation: nn.Module,
-    data: Path | None,
-    cache: Path | None,
-    report: Progress,
-) -> None:
-    """Platt scaling on validation lesions, AUC on test lesions, by source and energies."""
-    known = _lesions(network, segmentation, "validation", data, cache)
-    # What the bundle will look at, see ``retrain``.
-    used = [
-        known[name]
-        for name in ("phantom_recombined_only", "cdd_cesm_recombined_only")
-        if name in known
-    ]
-    scores, labels = (np.concatenate(part) for part in zip(*used, strict=True))
-    card["calibration"] = {k: round(v, 4) for k, v in vars(platt(scores, labels)).items()}
-    report(f"calibration: {card['calibration']}")
-    calibration = Calibration(**card["calibration"])
-    figures: dict[str, Any] = {}
-    for name, part in _lesions(network, segmentation, "test", data, cache).items():
-        figures[name] = classification_figures(*part, calibration)
-        report(f"classification, {name}: {figures[name]}")
-    card["measured"]["classification"] = figures
-
-
-def _lesions(
-    network: FapsClassifier,
-    segmentation: nn.Module,
-    split: str,
-    data: Path | None,
-    cache: Path | None,
-) -> dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]]:
-    """Logit with label of each lesion, cropped where ``segmentation`` finds it, by source."""
-    seeds = VALIDATION_SEEDS if split == "validation" else TEST_SEEDS
-    rule = crop_rule()
-    synthetic = found_crops(phantoms(seeds, cache), segmentation, rule)
-    found = {
-        "phantom": lesion_logits(network, synthetic, rule, BOTH_ENERGIES),
-        "phantom_recombined_only": lesion_logits(network, synthetic, rule, RECOMBINED_ONLY),
-    }
-    if data is not None:
-        crops = found_crops(cdd_cesm.recombined(data, split), segmentation, rule)
-        logits = lesion_logits(network, crops, rule, RECOMBINED_ONLY)
-        found["cdd_cesm_recombined_only"] = logits
-    return found
+def _scheme(folds: int) -> str:
+    return f"{folds} folds" if folds else "two tenths held out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,69 +14,51 @@ from torch.nn import functional
 
 from worker.contracts import FloatImage
 from worker.exam.pixels import OUTSIDE
-from worker.faps.predictor import lesion_probability
+from worker.faps.predictor import lesion_probability, resized
 from worker.faps.refinenet import RefineNet
-from worker.training import cdd_cesm
 from worker.training.augment import Strength, same_window, window
-from worker.training.bundle import SEGMENTATION_NET
+from worker.training.borrow import borrowed
 from worker.training.loop import Progress, Schedule, optimise
 from worker.training.sample import Sample, blanked
-from worker.training.synthetic import PHANTOM_SEEDS, phantoms
 
-# Share of each kind of view in a batch. Views without a lesion are what teaches silence.
-SHARES = {
-    "phantom with lesion": 0.35,
-    "phantom without": 0.2,
-    "public with lesion": 0.3,
-    "public without": 0.15,
+
+class Kind(NamedTuple):
+    """How often a kind of view is drawn, and with which low-energy image it is shown.
+
+    ``own`` and ``borrowed`` are shares; in the rest the channel is empty.
+    """
+
+    share: float
+    own: float
+    borrowed: float
+
+
+# Views without a lesion are what teaches silence. A public low-energy image shows that a breast is
+# malignant by being there at all, so it is also taken away, and lent to others.
+KINDS = {
+    "pair with lesion": Kind(0.3, own=0.5, borrowed=0.25),
+    "recombined with lesion": Kind(0.2, own=0.0, borrowed=0.5),
+    "public without lesion": Kind(0.3, own=0.5, borrowed=0.25),
+    "phantom with lesion": Kind(0.12, own=0.7, borrowed=0.0),
+    "phantom without lesion": Kind(0.08, own=0.7, borrowed=0.0),
 }
-# The few pairs in full resolution are registered as real pairs are: each counts as this many.
-FULL_RESOLUTION_WEIGHT = 12
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How batches are drawn; ``window`` (rows, columns) in network pixels."""
+    """How batches are drawn; ``size`` (rows, columns) is what the network is given."""
 
-    batch: int = 6  # small steps, many of them: what two cores can do
-    window: tuple[int, int] = (288, 208)
-    near_lesion: float = 0.7  # share of the windows of a positive view that are around its lesion
-    no_low_energy: float = 0.3  # share of pairs shown without it, so that its absence tells nothing
-    strength: Strength = field(default_factory=Strength)
+    size: tuple[int, int]
+    batch: int = 8
+    shift: float = 0.12  # of the view's rows and columns
+    strength: Strength = field(
+        default_factory=lambda: Strength(
+            scale=1.3, degrees=20.0, contrast=1.3, brightness=0.3, noise=0.15, shear=0.1
+        )
+    )
 
 
 def train_segmentation(
-    data: Path | None,
-    out: Path,
-    *,
-    hours: float,
-    seed: int = 0,
-    cache: Path | None = None,
-    seeds: range = PHANTOM_SEEDS,
-    start: Mapping[str, Tensor] | None = None,
-    report: Progress = print,
-) -> dict[str, Tensor]:
-    """State dict of a segmentation network trained for ``hours``, also kept as ``out`` on the way.
-
-    ``data`` is a CDD-CESM folder, None for phantoms alone; ``cache`` keeps prepared phantoms;
-    ``start`` are weights to go on from.
-    """
-    samples = [*phantoms(seeds, cache)]
-    if data is not None:
-        samples += cdd_cesm.pairs(data, "train")
-        samples += FULL_RESOLUTION_WEIGHT * [*cdd_cesm.full_resolution(data, "train")]
-        samples += [s for s in cdd_cesm.recombined(data, "train") if s.lesion is not None]
-    report(f"segmentation: {len(samples)} views, {sum(s.positive for s in samples)} with a lesion")
-    torch.manual_seed(seed)
-    network = RefineNet(**SEGMENTATION_NET)
-    if start is not None:
-        network.load_state_dict(start)
-    schedule = Schedule(hours=hours, seed=seed)
-    trained = fit(network, samples, schedule, Drawing(), report=report, keep=out)
-    return trained.state_dict()
-
-
-def fit(
     network: RefineNet,
     samples: Sequence[Sample],
     schedule: Schedule,
@@ -84,8 +67,10 @@ def fit(
     report: Progress,
     keep: Path | None = None,
 ) -> RefineNet:
-    """``network`` trained on random windows of ``samples``."""
+    """``network`` trained on whole views, each moved, turned, scaled and re-windowed by chance."""
     groups = grouped(samples)
+    counts = ", ".join(f"{len(found)} {name}" for name, found in groups.items())
+    report(f"segmentation: {counts}")
 
     def loss_of(current: RefineNet, rng: np.random.Generator) -> Tensor:
         images, masks = batch(groups, drawing, rng)
@@ -113,55 +98,87 @@ def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(full, masks) + 0.5 * whole + 0.5 * single
 
 
+def kind_of(sample: Sample) -> str:
+    """The kind of view that a sample is, by its name in ``KINDS``."""
+    place = "phantom" if sample.domain == "phantom" else "public"
+    if not sample.positive:
+        return f"{place} without lesion"
+    if place == "phantom":
+        return "phantom with lesion"
+    return "pair with lesion" if sample.has_low_energy else "recombined with lesion"
+
+
 def grouped(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples by kind; kinds that do not occur are left out."""
-    groups: dict[str, list[Sample]] = {name: [] for name in SHARES}
+    """Samples by kind; kinds that do not occur are left out.
+
+    Raises
+    ------
+    ValueError
+        When nobody drew a view's lesions.
+    """
+    groups: dict[str, list[Sample]] = {name: [] for name in KINDS}
     for sample in samples:
-        place = "phantom" if sample.domain == "phantom" else "public"
-        groups[f"{place} {'with lesion' if sample.positive else 'without'}"].append(sample)
+        if sample.lesion is None:
+            raise ValueError(
+                f"{sample.name}: nobody drew its lesions; it cannot train a segmentation"
+            )
+        groups[kind_of(sample)].append(sample)
     return {name: found for name, found in groups.items() if found}
 
 
 def batch(
-    groups: dict[str, list[Sample]], drawing: Drawing, rng: np.random.Generator
+    groups: Mapping[str, Sequence[Sample]], drawing: Drawing, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Images (N, 2, h, w) with masks (N, 1, h, w)."""
     names = list(groups)
-    shares = np.array([SHARES[name] for name in names])
+    shares = np.array([KINDS[name].share for name in names])
     drawn = []
     for name in rng.choice(names, size=drawing.batch, p=shares / shares.sum()):
         sample = groups[name][int(rng.integers(len(groups[name])))]
-        drawn.append(_one(sample, drawing, rng))
+        image = shown(sample, KINDS[name], groups, rng)
+        drawn.append(_moved(image, sample, drawing, rng))
     images = torch.stack([image for image, _ in drawn])
     masks = torch.stack([mask for _, mask in drawn])
     return images.contiguous(memory_format=torch.channels_last), masks
 
 
-def _one(sample: Sample, drawing: Drawing, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A random window (2, h, w) of one view with its mask (1, h, w)."""
-    if sample.lesion is None:
-        raise ValueError(f"{sample.name}: nobody drew its lesions; it cannot train a segmentation")
+def shown(
+    sample: Sample,
+    kind: Kind,
+    groups: Mapping[str, Sequence[Sample]],
+    rng: np.random.Generator,
+) -> FloatImage:
+    """The view (2, H, W) with its own low-energy image, a stranger's, or none."""
     image = sample.image.astype(np.float32)
-    if sample.has_low_energy and rng.random() < drawing.no_low_energy:
-        image = blanked(image, OUTSIDE)
+    chance = rng.random()
+    if chance < kind.own and sample.has_low_energy:
+        return image
+    donors = groups.get("pair with lesion", ())
+    if chance < kind.own + kind.borrowed and donors:
+        donor = donors[int(rng.integers(len(donors)))]
+        low_energy = borrowed(image[1], donor.image[0].astype(np.float32))
+        return np.stack([low_energy, image[1]])
+    return blanked(image, OUTSIDE)
+
+
+def _moved(
+    image: FloatImage, sample: Sample, drawing: Drawing, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """A view as ``drawing.size`` pixels after a chance movement, with its mask (1, h, w)."""
     H, W = image.shape[-2:]
-    h, w = drawing.window
-    centre = np.array([rng.uniform(0.2, 0.8) * H, rng.uniform(0.3, 0.7) * W])
-    if sample.positive and rng.random() < drawing.near_lesion:
-        rows, columns = np.nonzero(sample.lesion)
-        at = int(rng.integers(rows.size))
-        centre = np.array([rows[at], columns[at]]) + rng.uniform(-0.4, 0.4, 2) * (h, w)
-    inner = np.clip(centre, (0.2 * h, 0.2 * w), (max(H - 0.2 * h, 1), max(W - 0.2 * w, 1)))
-    place = (float(inner[0]), float(inner[1]))
-    turned, grid = window(image, place, (h, w), (h, w), rng, drawing.strength)
+    aside = rng.uniform(-drawing.shift, drawing.shift, 2) * (H, W)
+    centre = (H / 2 + aside[0], W / 2 + aside[1])
+    span = (float(H), float(W))
+    turned, grid = window(image, centre, span, drawing.size, rng, drawing.strength)
+    assert sample.lesion is not None  # noqa: S101 - ``grouped`` lets no other pass
     return turned, same_window(sample.lesion, grid)
 
 
-def probability_of(network: nn.Module, sample: Sample) -> FloatImage:
-    """What ``network`` answers to a whole view: (H, W) in [0, 1]."""
+def probability_of(network: nn.Module, sample: Sample, size: tuple[int, int]) -> FloatImage:
+    """What ``network`` answers to a view that it is given as ``size`` pixels: (H, W) in [0, 1]."""
     x = torch.from_numpy(sample.image.astype(np.float32))[None]
     with torch.inference_mode():
-        logits = network(x.contiguous(memory_format=torch.channels_last))
+        logits = network(resized(x, size))
         found = lesion_probability(logits, (x.shape[-2], x.shape[-1]))[0, 0].numpy()
     inside = sample.image.max(axis=0) > OUTSIDE
     return np.where(inside, found, np.float32(0)).astype(np.float32)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from worker.contracts import Frame
+from worker.evaluation.overlap import dice
 from worker.exam.pixels import BRIGHTEST, OUTSIDE
+from worker.faps.crop import CropRule
+from worker.faps.predictor import Calibration
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
-from worker.training import classification, segmentation
+from worker.training import classification, loop, segmentation
 from worker.training.augment import Strength, same_window, window
-from worker.training.cdd_cesm import SHOWN, split_of
+from worker.training.bundle import CROP
 from worker.training.classification import Crop, found_crops, lesion_crops
+from worker.training.folds import parts
 from worker.training.loop import Schedule
-from worker.training.measure import (
-    auc,
-    choose_gate,
-    classification_figures,
-    dice,
-    platt,
-    segmentation_figures,
-)
+from worker.training.measure import Scored, choose_gate, graded, platt, scored
 from worker.training.sample import Sample, blanked
 
 SIZE = (96, 64)
@@ -74,16 +73,16 @@ def silent(_message):
     """Nobody reads the progress of a test."""
 
 
-def segmentation_run(steps=25):
+def segmentation_run(steps=25, keep=None, report=None, **schedule):
     samples = [blob(i, lesion=i % 3 != 0) for i in range(12)]
-    drawing = segmentation.Drawing(batch=6, window=(64, 64))
     losses = []
-    network = segmentation.fit(
+    network = segmentation.train_segmentation(
         tiny_refinenet(),
         samples,
-        Schedule(steps=steps, rate=3e-3, average=0.8),
-        drawing,
-        report=losses.append,
+        Schedule(steps=steps, **{"rate": 3e-3, "average": 0.8, **schedule}),
+        segmentation.Drawing(size=SIZE, batch=6),
+        report=report or losses.append,
+        keep=keep,
     )
     return network, losses
 
@@ -109,13 +108,16 @@ def test_the_same_seed_and_steps_give_the_same_weights():
         torch.testing.assert_close(tensor, second[name], rtol=0, atol=0)
 
 
+RULE = CropRule(**{**CROP, "size": 48, "smallest": 24})
+
+
 def test_a_few_steps_of_classification_lower_the_loss_on_unseen_lesions():
     def crops(seeds):
-        return lesion_crops(
-            [blob(i, malignant=i % 2 == 0) for i in seeds], classification.crop_rule()
-        )
+        return lesion_crops([blob(i, malignant=i % 2 == 0) for i in seeds], RULE)
 
-    drawing = classification.Drawing(batch=16, size=48, no_low_energy=0.0, smoothing=0.0)
+    drawing = classification.Drawing(
+        size=48, energies=("low_energy", "recombined"), batch=16, no_low_energy=0.0, smoothing=0.0
+    )
     unseen = classification.grouped(crops(range(100, 116)))
     images, present, labels = classification.batch(unseen, drawing, np.random.default_rng(0))
 
@@ -128,37 +130,34 @@ def test_a_few_steps_of_classification_lower_the_loss_on_unseen_lesions():
     network = FapsClassifier(width=0.05, pyramid="semseg", in_channels=1)
     untrained = loss_of(network)
     schedule = Schedule(steps=14, rate=3e-3, average=0.5)
-    trained = classification.fit(network, crops(range(16)), schedule, drawing, report=silent)
+    trained = classification.train_classification(
+        network, crops(range(16)), schedule, drawing, report=silent
+    )
     assert loss_of(trained) < 0.8 * untrained
 
 
-def test_a_checkpoint_holds_the_averaged_weights(tmp_path):
-    keep = tmp_path / "network.pt"
-    network = segmentation.fit(
-        tiny_refinenet(),
-        [blob(1)],
-        Schedule(steps=2),
-        segmentation.Drawing(batch=2, window=(64, 64)),
-        report=silent,
-        keep=keep,
-    )
-    stored = torch.load(keep, weights_only=True)
-    for name, tensor in network.state_dict().items():
-        torch.testing.assert_close(stored[name], tensor)
+def test_a_run_that_was_broken_off_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "REPORT_EVERY", 3)
+    whole, _ = segmentation_run(steps=6)
+    keep = tmp_path / "run.pt"
+
+    def break_off(message):
+        if message.startswith("step 3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segmentation_run(steps=6, keep=keep, report=break_off)
+    again, lines = segmentation_run(steps=6, keep=keep)
+    assert "goes on from step 2" in lines
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, rtol=0, atol=0)
 
 
 def test_a_view_nobody_drew_cannot_train_a_segmentation():
-    from dataclasses import replace
-
     unknown = replace(blob(1), lesion=None)
     with pytest.raises(ValueError, match="nobody drew its lesions"):
-        segmentation_fit_on(unknown)
-
-
-def segmentation_fit_on(sample):
-    drawing = segmentation.Drawing(batch=1, window=(64, 64))
-    schedule = Schedule(steps=1)
-    return segmentation.fit(tiny_refinenet(), [sample], schedule, drawing, report=silent)
+        segmentation.grouped([unknown])
 
 
 def test_image_and_mask_take_the_same_window():
@@ -197,12 +196,18 @@ def test_blanking_takes_the_low_energy_image_alone():
     assert image[0].max() > OUTSIDE
 
 
-def test_patients_never_change_their_split_and_shown_ones_are_never_trained_on():
-    splits = {f"P{i}": split_of(f"P{i}") for i in range(1, 327)}
-    assert all(splits[patient] == "train" for patient in SHOWN)
-    counts = {name: [*splits.values()].count(name) for name in ("train", "validation", "test")}
-    assert counts["train"] > counts["test"] > counts["validation"] > 10
-    assert splits == {patient: split_of(patient) for patient in splits}
+@pytest.mark.parametrize("folds", [0, 3, 5])
+def test_a_network_is_never_asked_about_a_patient_that_it_has_seen(folds):
+    patients = [f"P{i}" for i in range(1, 327)]
+    *twins, kept = parts(folds)
+    assert all(kept.trains(patient) for patient in patients)
+    asked = [patient for twin in twins for patient in patients if twin.tests(patient)]
+    assert not any(twin.trains(p) and twin.tests(p) for twin in twins for p in patients)
+    if folds:
+        assert sorted(asked) == sorted(patients)  # each of them once
+        assert min(sum(t.tests(p) for p in patients) for t in twins) > 0.5 * 326 / folds
+    else:
+        assert 0.1 < len(asked) / len(patients) < 0.3
 
 
 def test_figures_count_a_missed_lesion_as_zero_and_a_false_alarm_as_noise():
@@ -216,11 +221,12 @@ def test_figures_count_a_missed_lesion_as_zero_and_a_false_alarm_as_noise():
         (quiet, np.zeros(SIZE, np.float32)),
         (alarmed, certain(hit)),
     ]
-    figures = segmentation_figures(answered, THRESHOLDS)
-    assert figures.with_lesion == figures.without_lesion == 2
-    assert figures.found == figures.silent == 0.5
-    assert figures.dice_mean == pytest.approx(0.5, abs=0.05)
-    assert figures.as_table()["dice_median"] == pytest.approx(0.5, abs=0.05)
+    table = graded(answered, THRESHOLDS).as_table()
+    assert table["with_lesion"] == table["without_lesion"] == 2
+    assert table["found"] == table["silent"] == 0.5
+    assert table["dice_mean"] == pytest.approx(0.5, abs=0.05)
+    assert table["dice_mean_ci"][0] == 0.0
+    assert table["dice_mean_ci"][1] > 0.9
 
 
 def test_the_gate_rises_above_false_alarms():
@@ -228,31 +234,49 @@ def test_the_gate_rises_above_false_alarms():
     sure = np.where(positive.lesion, 0.97, 0.0).astype(np.float32)
     alarm = np.where(positive.lesion, 0.72, 0.0).astype(np.float32)
     gate = choose_gate([[(positive, sure), (negative, alarm)]], THRESHOLDS)
-    assert 0.72 < gate["peak"] <= 0.9
-    assert gate["segment"] == THRESHOLDS["segment"]
+    assert 0.72 < gate["peak"] <= 0.95
+    assert gate["max_area_fraction"] == THRESHOLDS["max_area_fraction"]
 
 
 def test_crops_are_cut_where_a_network_looks_whatever_the_class():
     network = tiny_refinenet().eval()
     samples = [blob(1), blob(2, malignant=False), blob(3, lesion=False)]
-    crops = found_crops(samples, network, classification.crop_rule())
-    assert [crop.malignant for crop in crops] == [True, False]
+    crops = found_crops(
+        samples, lambda sample: segmentation.probability_of(network, sample, SIZE), RULE
+    )
+    assert [classification.class_of(crop) for crop in crops] == ["malignant", "benign", "empty"]
     assert all(isinstance(crop, Crop) for crop in crops)
 
 
-def test_auc_is_the_share_of_ordered_pairs():
-    scores = np.array([0.1, 0.4, 0.4, 0.8])
-    assert auc(scores, np.array([False, False, True, True])) == pytest.approx(0.875)
-    assert auc(scores, np.array([True] * 4)) is None
+def test_views_of_one_breast_are_scored_together_and_apart_from_the_other_breast():
+    torch.manual_seed(0)
+    network = FapsClassifier(width=0.05, pyramid="semseg", in_channels=1, energies=1).eval()
+    cc = blob(1)
+    mlo = replace(blob(2), group=cc.group, name=cc.name.replace("CC", "MLO"))
+    other = replace(blob(3, malignant=False), group=cc.group, name=cc.name.replace("_L_", "_R_"))
+    found = scored(network, lesion_crops([cc, mlo, other], RULE), RULE, ("recombined",))
+    alone = scored(network, lesion_crops([mlo], RULE), RULE, ("recombined",))
+    assert found.classes == ("malignant", "benign")
+    single = scored(network, lesion_crops([cc], RULE), RULE, ("recombined",))
+    assert found.logits[0] == pytest.approx((alone.logits[0] + single.logits[0]) / 2, abs=1e-6)
+
+
+def test_benign_and_empty_breasts_are_told_apart_in_the_figures():
+    classes = ("malignant", "malignant", "benign", "empty")
+    table = Scored(np.array([2.0, 0.5, 1.0, -1.0]), classes).as_table(Calibration())
+    assert table["auc"] == 0.5
+    assert table["auc_rest"] == 0.75
+    assert (table["malignant"], table["benign"], table["empty"]) == (2, 1, 1)
 
 
 def test_platt_scaling_finds_the_slope_of_overconfident_logits():
     rng = np.random.default_rng(0)
     truth = rng.normal(0, 2, 4000)
     labels = rng.random(4000) < 1 / (1 + np.exp(-truth))
-    calibration = platt(truth * 5 + 3, labels)
+    logits = truth * 5 + 3
+    calibration = platt(logits, labels)
     assert calibration.slope == pytest.approx(0.2, rel=0.25)
-    before = classification_figures(truth * 5 + 3, labels, type(calibration)())
-    after = classification_figures(truth * 5 + 3, labels, calibration)
+    found = Scored(logits, tuple("malignant" if label else "benign" for label in labels))
+    before, after = found.as_table(Calibration()), found.as_table(calibration)
     assert after["brier"] < before["brier"]
     assert after["auc"] == before["auc"]
