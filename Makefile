@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all bench check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: setup peers ## Set up and run the tests
 
 test-all: setup peers ## The slow tests too
 	$(PYTEST)
+
+bench: setup ## Timings beside a peer: medians, no assertion
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 
 check: setup lint types arch ## Lint, types, architecture
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -11,6 +12,7 @@ from worker.faps.resnet import ResNet
 
 Decoder = Literal["normal", "light"]
 Head = Literal["quarter", "full"]
+STRIP = 128  # rows of the full head at a time
 
 
 def _conv3(inputs: int, outputs: int, *, bias: bool = False) -> nn.Conv2d:
@@ -168,6 +170,23 @@ class RefineNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) → logits (N, 1, H/4, W/4), or (N, 1, H, W) with the full head."""
         path = self.decoder(*self.trunk(x))
-        if self.full:
-            path = functional.interpolate(path, scale_factor=4, mode="bilinear", align_corners=True)
-        return self.head(path)  # type: ignore[no-any-return]
+        if not self.full:
+            return self.head(path)  # type: ignore[no-any-return]
+        path = functional.interpolate(path, scale_factor=4, mode="bilinear", align_corners=True)
+        return self.head(path) if torch.is_grad_enabled() else self._in_strips(path)
+
+    def _in_strips(self, path: Tensor) -> Tensor:
+        """The full head, a strip of rows at a time: the same numbers in a fraction of the memory.
+
+        Rows beyond a strip's edge are computed too, as many as the head's convolutions look
+        around, so that only the image's own edges are padded.
+        """
+        look = sum(isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1 for m in self.head.modules())
+        rows = path.shape[-2]
+        strips = []
+        for top in range(0, rows, STRIP):
+            bottom = min(top + STRIP, rows)
+            first, last = max(top - look, 0), min(bottom + look, rows)
+            strip = self.head(path[..., first:last, :])
+            strips.append(strip[..., top - first : bottom - first, :])
+        return torch.cat(strips, dim=-2)

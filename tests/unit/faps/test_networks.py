@@ -117,6 +117,18 @@ def test_the_head_says_at_which_size_it_answers(decoder, head):
     assert logits.shape == ((2, 1, 64, 96) if head == "full" else (2, 1, 16, 24))
 
 
+@pytest.mark.parametrize("decoder", ["normal", "light"])
+def test_the_full_head_in_strips_gives_the_same_numbers(decoder):
+    make = {"width": 8, "features": 8, "decoder": decoder, "head": "full", "in_channels": 2}
+    network = seeded(lambda: RefineNet(18, **make))
+    x = wave(1, 2, 320, 64)  # two strips and a half
+    with torch.inference_mode():
+        strips = network(x)
+    whole = network(x).detach()
+    assert strips.shape == whole.shape == (1, 1, 320, 64)
+    torch.testing.assert_close(strips, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
+
+
 def test_the_two_heads_are_different_functions_of_the_same_weights():
     make = {"width": 8, "features": 8, "decoder": "light", "in_channels": 2}
     quarter, full = seeded(lambda: RefineNet(18, **make)), RefineNet(18, head="full", **make).eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam
 
 from worker.contracts import Frame, ModelCard, PreparedView
 from worker.faps.crop import CropRule, Square, cut, square_around
@@ -18,7 +19,9 @@ OUTSIDE = -2.5
 RULE = CropRule(size=64, margin=2.0, smallest=24, outside=OUTSIDE)
 
 
-def tiny_faps(energies=("low_energy", "recombined")):
+def tiny_faps(
+    energies=("low_energy", "recombined"), channels=("low_energy", "recombined"), size=GRID
+):
     torch.manual_seed(3)
     card = ModelCard(
         name="tiny",
@@ -32,10 +35,14 @@ def tiny_faps(energies=("low_energy", "recombined")):
     return Faps(
         card=card,
         grid=GRID,
+        size=size,
         crop=RULE,
+        channels=channels,
         energies=energies,
         calibration=Calibration(slope=2.0, intercept=-0.5),
-        segmentation=RefineNet(18, width=4, features=4, decoder="light", in_channels=2).eval(),
+        segmentation=RefineNet(
+            18, width=4, features=4, decoder="light", in_channels=len(channels)
+        ).eval(),
         classification=FapsClassifier(
             width=0.05, pyramid="semseg", in_channels=1, energies=len(energies)
         ).eval(),
@@ -61,6 +68,27 @@ def test_segmentation_is_a_probability_on_the_grid_and_silent_outside_the_breast
     assert probability.dtype == np.float32
     assert 0 < probability[20:].min() <= probability.max() < 1
     assert probability[:10].max() == 0
+
+
+def test_a_network_of_a_smaller_size_answers_on_the_whole_grid():
+    half = (GRID[0] // 2, GRID[1] // 2)
+    probability = tiny_faps(size=half).segment(view())
+    assert probability.shape == GRID
+    assert probability.max() > 0
+    assert not np.array_equal(probability, tiny_faps().segment(view()))
+
+
+def test_a_network_of_three_channels_gets_the_stack_that_the_card_names():
+    stacked = tiny_faps(channels=("low_energy", "recombined", "low_energy"))
+    changed = view()
+    changed.image[1] *= 2
+    before, after = stacked.segment(view()), stacked.segment(changed)
+    assert not np.array_equal(before, after)
+    stem = stacked.segmentation.trunk.conv1.weight
+    with torch.no_grad():
+        stem[:, 0] += stem[:, 2]
+        stem[:, 2] = 0
+    np.testing.assert_allclose(stacked.segment(view()), before, atol=1e-5)
 
 
 def test_a_view_of_another_grid_is_refused_with_the_way_out():
@@ -137,6 +165,20 @@ def test_the_closed_form_equals_grad_cam():
     closed = activation_map(maps[0].detach(), network.fc.weight.detach())
     size = maps.shape[-1] * maps.shape[-2]
     torch.testing.assert_close(closed / size, grad_cam, rtol=1e-4, atol=1e-7)
+
+
+def test_the_closed_form_equals_captums_grad_cam():
+    network = tiny_faps(energies=("recombined",)).classification
+    crop = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(2))
+
+    def contrast(image):
+        logits = network.logits(network.pyramid(image)[:, None])
+        return logits[:, 1] - logits[:, 0]
+
+    theirs = LayerGradCam(contrast, network.ppm).attribute(crop)[0, 0].detach()
+    with torch.no_grad():
+        ours = activation_map(network.features(crop)[0], network.fc.weight)
+    torch.testing.assert_close(ours / ours.numel(), theirs, rtol=1e-4, atol=1e-7)
 
 
 def test_a_heat_map_peaks_where_the_activation_does():
