@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from io import BytesIO
 
-import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.sr.coding import Code
 from skimage.draw import polygon2mask
 
 from tests.analysis_builders import (
-    CARD,
     WAYS,
     analysis,
-    bare_header,
     encoded,
     finding,
-    header,
-    negative_breast,
-    right_breast,
     view_result,
 )
-from worker.contracts import Analysis, Role, Status
+from tests.report_reader import code, codes, concept, items, lesion_groups, read, report_of, texts
+from worker.contracts import Role, Status
 from worker.report.encode import encode
 from worker.report.outline import area
 
@@ -44,7 +33,7 @@ def test_highdicom_reads_every_lesion_back_with_its_numbers(way: str):
     lesions = [
         (f, view, lesion) for f in made.findings for view in f.views for lesion in view.lesions
     ]
-    groups = _lesion_groups(made)
+    groups = lesion_groups(made)
     assert len(groups) == len(lesions)
     for group, (found, view, lesion) in zip(groups, lesions, strict=True):
         numbers = {m.name.value: m.value for m in group.get_measurements()}
@@ -58,7 +47,7 @@ def test_highdicom_reads_every_lesion_back_with_its_numbers(way: str):
         (site,) = group.finding_sites
         assert site.laterality.meaning == {"R": "Right", "L": "Left"}[view.pair.laterality]
         assert group.finding_type.value == "C113842"
-        (impression,) = group.get_qualitative_evaluations(name=_code("111023"))
+        (impression,) = group.get_qualitative_evaluations(name=code("111023"))
         assert impression.value.meaning.lower() == found.decision
 
 
@@ -66,7 +55,7 @@ def test_highdicom_reads_every_lesion_back_with_its_numbers(way: str):
 def test_regions_lie_inside_their_image_around_the_mask(way: str):
     made = WAYS[way]
     lesions = [(v, lesion) for f in made.findings for v in f.views for lesion in v.lesions]
-    for group, (view, lesion) in zip(_lesion_groups(made), lesions, strict=True):
+    for group, (view, lesion) in zip(lesion_groups(made), lesions, strict=True):
         points = group.roi.value
         rows, columns = lesion.mask.shape
         assert np.array_equal(points[0], points[-1])
@@ -87,11 +76,11 @@ def test_regions_lie_inside_their_image_around_the_mask(way: str):
 
 @pytest.mark.parametrize("way", POSITIVE)
 def test_the_report_and_the_segments_track_the_same_lesions(way: str):
-    segs = [_read(r.content) for r in encoded(WAYS[way]) if r.role is Role.SEG]
+    segs = [read(r.content) for r in encoded(WAYS[way]) if r.role is Role.SEG]
     segments = [(s.TrackingID, s.TrackingUID) for ds in segs for s in ds.SegmentSequence]
-    groups = [(g.tracking_identifier, g.tracking_uid) for g in _lesion_groups(WAYS[way])]
+    groups = [(g.tracking_identifier, g.tracking_uid) for g in lesion_groups(WAYS[way])]
     assert groups == segments
-    every = [item.UID for item in _items(_report(WAYS[way])) if _concept(item) == "112040"]
+    every = [item.UID for item in items(report_of(WAYS[way])) if concept(item) == "112040"]
     assert len(every) == len(set(every)) > len(groups)
 
 
@@ -105,7 +94,7 @@ def test_every_reference_is_to_the_study_or_to_the_results(way: str):
     ]
     known = {str(ds.SOPInstanceUID) for ds in headers}
     known |= {r.sop_instance_uid for r in results if r.role is Role.SEG}
-    report = _report(made)
+    report = report_of(made)
     evidence = {
         reference.ReferencedSOPInstanceUID
         for study in report.CurrentRequestedProcedureEvidenceSequence
@@ -115,7 +104,7 @@ def test_every_reference_is_to_the_study_or_to_the_results(way: str):
     assert evidence == known
     in_tree = {
         item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
-        for item in _items(report)
+        for item in items(report)
         if "ReferencedSOPSequence" in item
     }
     assert in_tree <= evidence
@@ -123,7 +112,7 @@ def test_every_reference_is_to_the_study_or_to_the_results(way: str):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_report_is_a_preliminary_unverified_one(way: str):
-    report = _report(WAYS[way])
+    report = report_of(WAYS[way])
     complete = WAYS[way].status is Status.COMPLETE
     assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
     assert report.CompletionFlag == ("COMPLETE" if complete else "PARTIAL")
@@ -131,23 +120,23 @@ def test_every_report_is_a_preliminary_unverified_one(way: str):
     assert report.PreliminaryFlag == "PRELIMINARY"
     assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
-    assert any("Research use, not for diagnosis" in words for words in _texts(report, COMMENT))
+    assert any("Research use, not for diagnosis" in words for words in texts(report, COMMENT))
 
 
 def test_a_negative_exam_says_so_for_each_breast():
-    report = _report(WAYS["negative"])
-    assert _codes(report, SUMMARY) == ["111241", "111241", "111241"]
-    (conclusion,) = _texts(report, CONCLUSION)
+    report = report_of(WAYS["negative"])
+    assert codes(report, SUMMARY) == ["111241", "111241", "111241"]
+    (conclusion,) = texts(report, CONCLUSION)
     assert conclusion == (
         "Right breast (CC, MLO): no lesion found. Left breast (CC, MLO): no lesion found."
     )
-    assert not any(item.ValueType == "SCOORD" for item in _items(report))
+    assert not any(item.ValueType == "SCOORD" for item in items(report))
 
 
 @pytest.mark.parametrize("way", POSITIVE)
 def test_only_groups_with_a_region_are_imaging_measurements(way: str):
     """OHIF 3.13 draws nothing when one group there has none."""
-    (measurements,) = [i for i in _items(_report(WAYS[way])) if _concept(i) == "126010"]
+    (measurements,) = [i for i in items(report_of(WAYS[way])) if concept(i) == "126010"]
     for group in measurements.ContentSequence:
         assert any(item.ValueType == "SCOORD" for item in group.ContentSequence)
 
@@ -156,7 +145,7 @@ def test_each_breast_has_a_group_with_its_probability_and_its_images():
     made = WAYS["positive both breasts"]
     groups = [
         item
-        for item in _items(_report(made))
+        for item in items(report_of(made))
         if "ContentTemplateSequence" in item
         and item.ContentTemplateSequence[0].TemplateIdentifier == "1501"
     ]
@@ -166,19 +155,19 @@ def test_each_breast_has_a_group_with_its_probability_and_its_images():
         assert number.MeasuredValueSequence[0].NumericValue == round(100 * found.p_malignant, 1)
         images = [i for i in group.ContentSequence if i.ValueType == "IMAGE"]
         assert len(images) == 2 * len(found.views)
-        assert _codes(group, "272741003") == [{"R": "24028007", "L": "7771000"}[found.laterality]]
-        assert _codes(group, SUMMARY) == ["111242"]
+        assert codes(group, "272741003") == [{"R": "24028007", "L": "7771000"}[found.laterality]]
+        assert codes(group, SUMMARY) == ["111242"]
 
 
 def test_a_partial_exam_names_what_is_missing_and_is_no_full_negative():
-    report = _report(WAYS["partial"])
+    report = report_of(WAYS["partial"])
     # the exam, the right breast with a finding in one of its views, the left not analysed
-    assert _codes(report, SUMMARY) == ["111244", "111244", "111245"]
-    comments = _texts(report, COMMENT)
+    assert codes(report, SUMMARY) == ["111244", "111244", "111245"]
+    comments = texts(report, COMMENT)
     assert "Missing: R MLO: low-energy image." in comments
     assert any(words.startswith("Right breast: only CC was analysed") for words in comments)
     assert "Left breast: not analysed. Nothing is said about this breast." in comments
-    assert _texts(report, CONCLUSION)[0].startswith(
+    assert texts(report, CONCLUSION)[0].startswith(
         "The analysis is incomplete: R MLO has no low-energy image."
     )
 
@@ -190,7 +179,7 @@ def test_an_incomplete_breast_without_a_lesion_is_not_reported_as_negative():
         reason="a view is missing",
         missing=("R MLO: recombined image",),
     )
-    assert _codes(_report(made), SUMMARY) == ["111243", "111243"]
+    assert codes(report_of(made), SUMMARY) == ["111243", "111243"]
 
 
 @pytest.mark.parametrize(
@@ -198,21 +187,21 @@ def test_an_incomplete_breast_without_a_lesion_is_not_reported_as_negative():
     [("unsuitable", "111225"), ("failed", "111224"), ("failed without an image", "111224")],
 )
 def test_an_exam_that_could_not_be_analysed_says_so_and_why(way: str, outcome: str):
-    report = _report(WAYS[way])
-    assert _codes(report, SUMMARY) == ["111245"]
-    assert _codes(report, "111065") == [outcome]
-    (conclusion,) = _texts(report, CONCLUSION)
+    report = report_of(WAYS[way])
+    assert codes(report, SUMMARY) == ["111245"]
+    assert codes(report, "111065") == [outcome]
+    (conclusion,) = texts(report, CONCLUSION)
     assert conclusion.startswith("This exam could not be analysed")
     assert WAYS[way].reason in conclusion
     assert conclusion.endswith("This is not a negative result.")
     if WAYS[way].reason_code:
-        assert f"Reason code: {WAYS[way].reason_code}" in _texts(report, COMMENT)
+        assert f"Reason code: {WAYS[way].reason_code}" in texts(report, COMMENT)
 
 
 def test_an_analysis_without_any_breast_is_not_reported_as_negative():
-    report = _report(analysis())
-    assert _codes(report, SUMMARY) == ["111245"]
-    assert _texts(report, CONCLUSION) == ["No breast was analysed. This is not a negative result."]
+    report = report_of(analysis())
+    assert codes(report, SUMMARY) == ["111245"]
+    assert texts(report, CONCLUSION) == ["No breast was analysed. This is not a negative result."]
 
 
 def test_without_any_header_there_is_no_report():
@@ -222,109 +211,5 @@ def test_without_any_header_there_is_no_report():
 
 
 def test_a_header_without_pixels_is_evidence_but_no_image():
-    report = _report(WAYS["failed without an image"])
-    assert not any(item.ValueType == "IMAGE" for item in _items(report))
-
-
-@pytest.mark.parametrize(
-    ("rule", "words"),
-    [
-        ("magnification", "corrected by the estimated radiographic magnification factor"),
-        ("calibrated", "calibrated pixel spacing"),
-        ("uncorrected", "uncorrected for magnification"),
-        ("none", "no sizes in millimetres"),
-    ],
-)
-def test_the_report_says_how_sizes_were_measured(rule: str, words: str):
-    comments = _texts(_report(analysis(right_breast(spacing_rule=rule))), COMMENT)
-    assert sum(words in comment for comment in comments) == 2
-
-
-def test_limits_of_pairing_and_model_are_named():
-    comments = _texts(_report(analysis(right_breast(weak=True))), COMMENT)
-    assert (
-        "R CC: low-energy and recombined image were paired on weak evidence: "
-        "nearest acquisition time."
-    ) in comments
-    assert "The model bundle is not signed: its origin has not been verified." in comments
-    signed = analysis(right_breast(), card=replace(CARD, signed=True, clinical=True))
-    assert not any(
-        "not signed" in words or "clinical" in words for words in _texts(_report(signed), COMMENT)
-    )
-
-
-def test_the_algorithm_is_identified_with_thresholds_and_weights():
-    (group, *_) = _lesion_groups(WAYS["positive one breast"])
-    parameters = [item.TextValue for item in group[0].ContentSequence if _concept(item) == "111002"]
-    assert parameters == [
-        "networks: RefineNet-LW18 + Xception-PPM",
-        "threshold lesion_gate: 0.6",
-        "threshold malignant: 0.42",
-        "threshold segment: 0.5",
-        "weights sha256: 0123456789abcdef",
-        "precision: float32",
-    ]
-
-
-def test_the_studys_own_procedure_codes_are_reported():
-    procedure = Dataset()
-    procedure.CodeValue, procedure.CodingSchemeDesignator = "CEM2", "99LOCAL"
-    procedure.CodeMeaning = "CEM both sides"
-    own = {"ProcedureCodeSequence": Sequence([procedure])}
-    assert _codes(_report(analysis(negative_breast("R", **own))), "121058") == ["CEM2"]
-    assert _codes(_report(WAYS["negative"]), "121058") == ["71651007"]
-
-
-def test_headers_of_another_study_are_left_out():
-    stranger = header(study="another")
-    made = WAYS["negative"]
-    made = replace(made, headers=(*made.headers, stranger))
-    (study,) = _report(made).CurrentRequestedProcedureEvidenceSequence
-    assert study.StudyInstanceUID == made.run.study_instance_uid
-    assert str(stranger.SOPInstanceUID) not in str(study)
-
-
-def test_the_first_header_gives_the_patient_when_nothing_was_analysed():
-    named = bare_header()
-    named.PatientName, named.PatientID = "Known^Anyhow", "P-7"
-    report = _report(replace(WAYS["failed"], headers=(named,)))
-    assert (report.PatientName, report.PatientID) == ("Known^Anyhow", "P-7")
-
-
-def _report(made: Analysis) -> Dataset:
-    (content,) = [r.content for r in encoded(made) if r.role is Role.SR]
-    return _read(content)
-
-
-def _lesion_groups(
-    made: Analysis,
-) -> list[hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
-    (content,) = [r.content for r in encoded(made) if r.role is Role.SR]
-    return list(hd.sr.srread(BytesIO(content)).content.get_planar_roi_measurement_groups())
-
-
-def _read(content: bytes) -> Dataset:
-    return dcmread(BytesIO(content))
-
-
-def _items(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", ()):
-        yield child
-        yield from _items(child)
-
-
-def _concept(item: Dataset) -> str:
-    name = item.get("ConceptNameCodeSequence")
-    return str(name[0].CodeValue) if name else ""
-
-
-def _codes(report: Dataset, concept: str) -> list[str]:
-    return [i.ConceptCodeSequence[0].CodeValue for i in _items(report) if _concept(i) == concept]
-
-
-def _texts(report: Dataset, concept: str) -> list[str]:
-    return [i.TextValue for i in _items(report) if _concept(i) == concept]
-
-
-def _code(value: str) -> Code:
-    return Code(value, "DCM", "any")
+    report = report_of(WAYS["failed without an image"])
+    assert not any(item.ValueType == "IMAGE" for item in items(report))

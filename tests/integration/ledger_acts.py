@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from dicom_node.domain.delivery import Outcome
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.job import Job, JobEvent, JobState
 from dicom_node.domain.study import Judgement, Verdict
@@ -154,3 +155,9 @@ def delivery_states(ledger: Ledger, destination: str = "pacs") -> list[str]:
 def claimable(ledger: Ledger, limit: int = 100) -> list[str]:
     """Ids of the jobs that may be claimed and should be rung for."""
     return [hint.job_id for hint in ledger.jobs.claimable(limit)]
+
+
+def send(ledger: Ledger, parcel: Parcel, outcome: Outcome) -> None:
+    """One attempt to deliver, with what came of it."""
+    ledger.deliveries.begin(parcel)
+    ledger.deliveries.end(parcel, outcome)

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
 from dicom_node.domain.job import JobState
 from dicom_node.store import tables as t
-from dicom_node.store.commitments import Request
 from dicom_node.store.deliveries import Parcel
 from dicom_node.store.jobs import Ending
 from dicom_node.store.ledger import Ledger
@@ -32,6 +31,7 @@ from tests.integration.ledger_acts import (
     new_job,
     parcels,
     rows,
+    send,
     sha256,
 )
 
@@ -39,14 +39,7 @@ SUCCESS = outcome_of(0x0000)
 BUSY = outcome_of(0xA700, "disk full")
 REFUSED = outcome_of(0xA900, "wrong class")
 SILENT = outcome_of(None)
-LOST = 0x0112
-WHOLE_SET = replace(VAULT, outputs=("seg", "sr"))
 UNREACHABLE = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason="pacs: connection refused")
-
-
-def _send(ledger: Ledger, parcel: Parcel, outcome: Outcome) -> None:
-    ledger.deliveries.begin(parcel)
-    ledger.deliveries.end(parcel, outcome)
 
 
 def _delivery(ledger: Ledger, parcel: Parcel) -> Any:
@@ -78,7 +71,7 @@ def test_the_report_on_an_exam_without_findings_is_sent_too(
     job_id = analysed(ledger, ending)
     ledger.deliveries.plan([PACS])
     for parcel in ledger.deliveries.due("pacs"):
-        _send(ledger, parcel, SUCCESS)
+        send(ledger, parcel, SUCCESS)
     assert delivery_states(ledger) == ["accepted", "accepted"]
     assert job_state(ledger, job_id) is state
 
@@ -99,7 +92,7 @@ def test_objects_of_one_exam_go_together_the_oldest_exam_first(ledger: Ledger) -
     assert [parcel.job_id for parcel in ledger.deliveries.due("pacs")] == [first, first]
     assert len(ledger.deliveries.due("pacs", limit=1)) == 1
     for parcel in ledger.deliveries.due("pacs"):
-        _send(ledger, parcel, SUCCESS)
+        send(ledger, parcel, SUCCESS)
     assert {parcel.job_id for parcel in ledger.deliveries.due("pacs")} == {second}
 
 
@@ -109,7 +102,7 @@ def test_a_job_is_delivered_when_every_destination_has_every_object(ledger: Ledg
     to_pacs, to_vault = ledger.deliveries.due("pacs"), ledger.deliveries.due("vault")
     for parcel in (*to_pacs, *to_vault):
         assert job_state(ledger, job_id) is JobState.ANALYSED
-        _send(ledger, parcel, SUCCESS)
+        send(ledger, parcel, SUCCESS)
     assert job_state(ledger, job_id) is JobState.DELIVERED
     assert ledger.deliveries.due("pacs") == []
 
@@ -117,7 +110,7 @@ def test_a_job_is_delivered_when_every_destination_has_every_object(ledger: Ledg
 def test_a_busy_destination_is_tried_again_later_and_later(ledger: Ledger) -> None:
     parcel, _ = parcels(ledger, PACS)
     for attempts, pause in ((1, 5), (2, 10), (3, 20)):
-        _send(ledger, parcel, BUSY)
+        send(ledger, parcel, BUSY)
         row = _delivery(ledger, parcel)
         assert (row.state, row.attempts, row.last_status) == ("waiting", attempts, 0xA700)
         assert parcel not in ledger.deliveries.due("pacs")
@@ -127,18 +120,18 @@ def test_a_busy_destination_is_tried_again_later_and_later(ledger: Ledger) -> No
 
 def test_an_empty_answer_means_unknown_and_the_same_bytes_again(ledger: Ledger) -> None:
     parcel, _ = parcels(ledger, PACS)
-    _send(ledger, parcel, SILENT)
+    send(ledger, parcel, SILENT)
     assert delivery_states(ledger)[0] == "unknown"
     let_pass(ledger.database, 10)
     assert ledger.deliveries.due("pacs")[0] == parcel
-    _send(ledger, parcel, SUCCESS)
+    send(ledger, parcel, SUCCESS)
     assert delivery_states(ledger)[0] == "accepted"
 
 
 def test_a_refusal_is_final_the_third_time(ledger: Ledger) -> None:
     parcel, _ = parcels(ledger, PACS)
     for state in ("waiting", "waiting", "refused"):
-        _send(ledger, parcel, REFUSED)
+        send(ledger, parcel, REFUSED)
         assert delivery_states(ledger)[0] == state
         let_pass(ledger.database, 100)
     assert parcel not in ledger.deliveries.due("pacs")
@@ -148,7 +141,7 @@ def test_a_refusal_is_final_the_third_time(ledger: Ledger) -> None:
 def test_after_three_days_trying_ends(ledger: Ledger) -> None:
     first, second = parcels(ledger, PACS)
     let_pass(ledger.database, 72 * 3600)
-    _send(ledger, first, BUSY)
+    send(ledger, first, BUSY)
     ledger.deliveries.postpone([second], UNREACHABLE)
     assert delivery_states(ledger) == ["refused", "refused"]
     assert "no time left; last: status 0xA700" in _delivery(ledger, first).reason
@@ -170,7 +163,7 @@ def test_an_object_on_its_way_when_the_node_died_is_due_again(ledger: Ledger) ->
     parcel, _ = parcels(ledger, PACS)
     ledger.deliveries.begin(parcel)
     assert parcel in ledger.deliveries.due("pacs")
-    _send(ledger, parcel, SUCCESS)
+    send(ledger, parcel, SUCCESS)
     assert delivery_states(ledger)[0] == "accepted"
 
 
@@ -184,134 +177,10 @@ def test_an_object_on_its_way_when_the_node_died_waits_for_an_unreachable_destin
     assert ledger.deliveries.due("pacs") == []
 
 
-def _delivered(ledger: Ledger) -> str:
-    """An exam that the vault has accepted and not yet committed."""
-    job_id = analysed(ledger)
-    ledger.deliveries.plan([VAULT])
-    for parcel in ledger.deliveries.due("vault"):
-        _send(ledger, parcel, SUCCESS)
-    assert job_state(ledger, job_id) is JobState.DELIVERED
-    return job_id
-
-
-def test_a_commitment_is_asked_for_once_and_after_a_while_again(ledger: Ledger) -> None:
-    job_id = _delivered(ledger)
-    (request,) = ledger.commitments.due("vault")
-    assert (request.job_id, request.destination) == (job_id, "vault")
-    assert [pair[0] for pair in request.references] == ["1.2.840.2"]
-    assert ledger.commitments.due("vault") == []
-    let_pass(ledger.database, 61)
-    (again,) = ledger.commitments.due("vault")
-    assert again.references == request.references
-    assert again.transaction_uid != request.transaction_uid
-
-
-def test_a_set_that_is_still_being_sent_is_asked_for_as_a_whole(ledger: Ledger) -> None:
-    first, *others = parcels(ledger, WHOLE_SET)
-    _send(ledger, first, SUCCESS)
-    assert ledger.commitments.due("vault") == []
-    for parcel in others:
-        _send(ledger, parcel, SUCCESS)
-    (request,) = ledger.commitments.due("vault")
-    assert named(request) == {parcel.sop_instance_uid for parcel in (first, *others)}
-
-
-def test_an_object_that_arrives_late_is_asked_for_at_once(ledger: Ledger) -> None:
-    first, *others = parcels(ledger, WHOLE_SET)
-    _send(ledger, first, SUCCESS)
-    for parcel in others:
-        _send(ledger, parcel, BUSY)
-    (request,) = ledger.commitments.due("vault")
-    assert named(request) == {first.sop_instance_uid}
-    let_pass(ledger.database, 10)
-    for parcel in ledger.deliveries.due("vault"):
-        _send(ledger, parcel, SUCCESS)
-    (late,) = ledger.commitments.due("vault")
-    assert named(late) == {parcel.sop_instance_uid for parcel in others}
-
-
-def test_a_commitment_confirms_the_job(ledger: Ledger) -> None:
-    job_id = _delivered(ledger)
-    (request,) = ledger.commitments.due("vault")
-    assert ledger.commitments.answered(request.transaction_uid, "all") == (job_id, "vault")
-    ledger.deliveries.confirm(job_id, "vault", named(request), {})
-    assert delivery_states(ledger, "vault") == ["committed"]
-    assert job_state(ledger, job_id) is JobState.CONFIRMED
-    let_pass(ledger.database, 61)
-    assert ledger.commitments.due("vault") == []
-
-
-def test_a_report_for_a_strangers_transaction_is_known_as_such(ledger: Ledger) -> None:
-    assert ledger.commitments.answered("1.2.3", "all") is None
-
-
-def test_an_object_that_the_destination_lost_is_sent_again(ledger: Ledger) -> None:
-    job_id = _delivered(ledger)
-    (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", set(), dict.fromkeys(named(request), LOST))
-    assert delivery_states(ledger, "vault") == ["waiting"]
-    assert job_state(ledger, job_id) is JobState.ANALYSED
-    (parcel,) = ledger.deliveries.due("vault")
-    _send(ledger, parcel, SUCCESS)
-    assert job_state(ledger, job_id) is JobState.DELIVERED
-
-
-def named(request: Request) -> set[str]:
-    """The objects that a commitment was asked for."""
-    return {uid for _, uid in request.references}
-
-
-def test_a_report_proves_only_what_it_names(ledger: Ledger) -> None:
-    job_id = _delivered(ledger)
-    ledger.deliveries.confirm(job_id, "vault", {"1.2.3"}, {})
-    assert delivery_states(ledger, "vault") == ["accepted"]
-    assert job_state(ledger, job_id) is JobState.DELIVERED
-
-
-def test_a_destination_that_never_commits_is_given_up(ledger: Ledger) -> None:
-    job_id = _delivered(ledger)
-    for round_number in range(3):
-        (request,) = ledger.commitments.due("vault")
-        ledger.deliveries.confirm(job_id, "vault", set(), dict.fromkeys(named(request), 0x0122))
-        let_pass(ledger.database, 120)
-        for parcel in ledger.deliveries.due("vault"):
-            assert round_number < 2
-            _send(ledger, parcel, SUCCESS)
-    assert delivery_states(ledger, "vault") == ["refused"]
-    assert job_state(ledger, job_id) is JobState.FAILED
-
-
-def test_a_destination_without_commitment_is_never_asked(ledger: Ledger) -> None:
-    for parcel in parcels(ledger, PACS):
-        _send(ledger, parcel, SUCCESS)
-    assert ledger.commitments.due("pacs") == []
-
-
-def test_a_second_report_changes_nothing(ledger: Ledger) -> None:
-    job_id = _delivered(ledger)
-    (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", named(request), {})
-    ledger.deliveries.confirm(job_id, "vault", set(), {"1.2.3": LOST})
-    assert job_state(ledger, job_id) is JobState.CONFIRMED
-
-
-def test_a_job_counts_as_confirmed_when_whoever_can_prove_it_has(ledger: Ledger) -> None:
-    job_id = analysed(ledger)
-    ledger.deliveries.plan([PACS, VAULT])
-    for parcel in ledger.deliveries.due("vault"):
-        _send(ledger, parcel, SUCCESS)
-    (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", named(request), {})
-    assert job_state(ledger, job_id) is JobState.ANALYSED
-    for parcel in ledger.deliveries.due("pacs"):
-        _send(ledger, parcel, SUCCESS)
-    assert job_state(ledger, job_id) is JobState.CONFIRMED
-
-
 def test_a_person_can_send_everything_again(ledger: Ledger) -> None:
     due = parcels(ledger, PACS)
     for parcel in due:
-        _send(ledger, parcel, SUCCESS)
+        send(ledger, parcel, SUCCESS)
     assert ledger.deliveries.resend(due[0].job_id, None, "cli ada") == 2
     assert job_state(ledger, due[0].job_id) is JobState.ANALYSED
     assert ledger.deliveries.due("pacs") == due
@@ -322,13 +191,13 @@ def test_a_person_can_send_everything_again(ledger: Ledger) -> None:
 def test_a_person_can_send_again_what_was_refused_or_waits(ledger: Ledger) -> None:
     refused, waiting = parcels(ledger, PACS, VAULT)
     for _ in range(3):
-        _send(ledger, refused, REFUSED)
-    _send(ledger, waiting, BUSY)
+        send(ledger, refused, REFUSED)
+    send(ledger, waiting, BUSY)
     assert ledger.deliveries.due("pacs") == []
     assert ledger.deliveries.resend(refused.job_id, "pacs", "cli ada") == 2
     assert ledger.deliveries.due("pacs") == [refused, waiting]
     # The count of refusals begins anew.
-    _send(ledger, refused, REFUSED)
+    send(ledger, refused, REFUSED)
     assert delivery_states(ledger) == ["waiting", "waiting"]
 
 
@@ -348,7 +217,7 @@ def test_a_partial_exam_stays_partial_when_it_is_delivered(ledger: Ledger) -> No
     job_id = analysed(ledger, replace(STORED, reason_code="partial", reason="L CC is missing"))
     ledger.deliveries.plan([PACS])
     for parcel in ledger.deliveries.due("pacs"):
-        _send(ledger, parcel, SUCCESS)
+        send(ledger, parcel, SUCCESS)
     row = job_row(ledger, job_id)
     assert (row.state, row.reason_code, row.reason) == ("delivered", "partial", "L CC is missing")
 

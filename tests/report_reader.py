@@ -1,0 +1,53 @@
+"""Takes reports apart: content items by their concept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+
+import highdicom as hd
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from tests.analysis_builders import encoded
+from worker.contracts import Analysis, Role
+
+
+def report_of(made: Analysis) -> Dataset:
+    (content,) = [r.content for r in encoded(made) if r.role is Role.SR]
+    return read(content)
+
+
+def lesion_groups(
+    made: Analysis,
+) -> list[hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
+    (content,) = [r.content for r in encoded(made) if r.role is Role.SR]
+    return list(hd.sr.srread(BytesIO(content)).content.get_planar_roi_measurement_groups())
+
+
+def read(content: bytes) -> Dataset:
+    return dcmread(BytesIO(content))
+
+
+def items(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from items(child)
+
+
+def concept(item: Dataset) -> str:
+    name = item.get("ConceptNameCodeSequence")
+    return str(name[0].CodeValue) if name else ""
+
+
+def codes(report: Dataset, wanted: str) -> list[str]:
+    return [i.ConceptCodeSequence[0].CodeValue for i in items(report) if concept(i) == wanted]
+
+
+def texts(report: Dataset, wanted: str) -> list[str]:
+    return [i.TextValue for i in items(report) if concept(i) == wanted]
+
+
+def code(value: str) -> Code:
+    return Code(value, "DCM", "any")
