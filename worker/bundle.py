@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -17,7 +17,8 @@ from dicom_node.errors import BundleError
 from worker.contracts import ModelCard
 
 CARD, SUMS, SIGNATURE, GOLDEN = "card.toml", "SHA256SUMS", "SHA256SUMS.sig", "golden.safetensors"
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+SEGMENTATION: Final = "segmentation"
+CLASSIFICATION: Final = "classification"
 NETWORKS = (SEGMENTATION, CLASSIFICATION)  # each a table of the card, each a file of weights
 SHIPPED = Path(__file__).parent / "bundles"
 

@@ -12,9 +12,8 @@ from torch.nn import functional
 
 from dicom_node.errors import BundleError
 from worker.bundle import SEGMENTATION, Bundle, open_bundle
+from worker.faps.ensemble import Classifier, Segmenter
 from worker.faps.predictor import ENERGIES
-from worker.faps.refinenet import RefineNet
-from worker.faps.xception_ppm import FapsClassifier
 from worker.load import load_network
 
 CHANNELS = 3  # of every input array: the authors' form
@@ -40,8 +39,8 @@ def forward(path: Path, network: str, inputs: Sequence[Path], out: Path) -> tupl
         raise BundleError(f"{network} takes {wanted} input arrays, not {len(inputs)}")
     arrays = [_array(file) for file in inputs]
     with torch.inference_mode():
-        if isinstance(made, RefineNet):
-            logits = _segmented(made, arrays[0])
+        if isinstance(made, Segmenter):
+            logits = _segmented(made, bundle, arrays[0])
         else:
             logits = _classified(made, bundle, torch.cat(arrays))
     np.save(out, logits.numpy())
@@ -59,14 +58,14 @@ def _array(path: Path) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
 
 
-def _segmented(network: RefineNet, stack: Tensor) -> Tensor:
+def _segmented(network: Segmenter, bundle: Bundle, stack: Tensor) -> Tensor:
     """Logits (1, 1, H, W) of a stack; a network of two channels takes LE, RC."""
-    logits = network(stack[:, : network.trunk.conv1.in_channels])
+    logits = network(stack[:, : bundle.raw[SEGMENTATION]["in_channels"]])
     size = stack.shape[-2:]
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-def _classified(network: FapsClassifier, bundle: Bundle, arrays: Tensor) -> Tensor:
+def _classified(network: Classifier, bundle: Bundle, arrays: Tensor) -> Tensor:
     """Logits (1, 2) of arrays (2 views, 3, S, S) in the order le0, rc0, le1, rc1."""
     known = bundle.raw["classification"]["energies"]
     images = arrays[:, : network.in_channels]

@@ -25,6 +25,7 @@ from worker.bundle import (
 )
 from worker.contracts import Frame, ModelCard, PreparedView
 from worker.faps.crop import CropRule
+from worker.faps.ensemble import Classifier, FapsClassifiers, RefineNets, Segmenter
 from worker.faps.predictor import Calibration, Faps, lesion_probability
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
@@ -72,7 +73,7 @@ def load(
     return faps
 
 
-def load_network(bundle: Bundle, network: str) -> RefineNet | FapsClassifier:
+def load_network(bundle: Bundle, network: str) -> Segmenter | Classifier:
     """One network of a bundle, proved by its golden output; signed or not.
 
     Raises
@@ -103,20 +104,27 @@ def _card_of(bundle: Bundle) -> Iterator[None]:
         ) from error
 
 
-def network_of(network: str, raw: Mapping[str, Any]) -> RefineNet | FapsClassifier:
-    """A network as the card describes it, without weights: on the meta device."""
+def network_of(network: str, raw: Mapping[str, Any]) -> Segmenter | Classifier:
+    """A network as the card describes it, without weights: on the meta device.
+
+    ``members`` of the card says how many of them answer together; one where it says nothing.
+    """
     options = dict(raw[network])
+    members = int(options.pop("members", 1))
     with torch.device("meta"):
         if network == SEGMENTATION:
-            return RefineNet(**options)
-        return FapsClassifier(energies=len(options.pop("energies")), **options)
+            nets = [RefineNet(**options) for _ in range(members)]
+            return nets[0] if members == 1 else RefineNets(nets)
+        energies = len(options.pop("energies"))
+        classifiers = [FapsClassifier(energies=energies, **options) for _ in range(members)]
+        return classifiers[0] if members == 1 else FapsClassifiers(classifiers)
 
 
 def build(card: ModelCard, raw: Mapping[str, Any]) -> Faps:
     """``Faps`` with networks without weights: nothing is allocated twice."""
     contract = raw["input"]
     segmentation, classification = (network_of(name, raw) for name in NETWORKS)
-    if not isinstance(segmentation, RefineNet) or not isinstance(classification, FapsClassifier):
+    if not isinstance(segmentation, Segmenter) or not isinstance(classification, Classifier):
         raise TypeError("networks")
     height, width = contract["grid"]
     # Bundles before 0.3 gave the network the whole grid.
@@ -152,10 +160,10 @@ def _fill(network: nn.Module, weights: Path) -> None:
     network.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
 
 
-def golden_output(network: RefineNet | FapsClassifier, inputs: Tensor) -> Tensor:
+def golden_output(network: Segmenter | Classifier, inputs: Tensor) -> Tensor:
     """What a network answers to a view (1, C, h, w), or to crops (views, energies, S, S)."""
     with torch.inference_mode():
-        if isinstance(network, RefineNet):
+        if isinstance(network, Segmenter):
             return lesion_probability(network(inputs), (inputs.shape[-2], inputs.shape[-1]))
         return network.logits(network.features(inputs)).mean(dim=0)
 
@@ -164,7 +172,7 @@ def golden_output(network: RefineNet | FapsClassifier, inputs: Tensor) -> Tensor
 GOLDEN_NAMES = {SEGMENTATION: ("view", "probability"), CLASSIFICATION: ("crops", "logits")}
 
 
-def prove(networks: Mapping[str, RefineNet | FapsClassifier], bundle: Bundle) -> None:
+def prove(networks: Mapping[str, Segmenter | Classifier], bundle: Bundle) -> None:
     """Whether this machine's arithmetic gives the stored outputs (faps.md §6.2).
 
     Raises

@@ -168,6 +168,27 @@ def test_a_card_without_its_input_contract_is_refused(copy):
         load(copy)
 
 
+def test_networks_that_answer_together_are_one_bundle(tmp_path):
+    from worker.faps.ensemble import FapsClassifiers, RefineNets
+    from worker.faps.refinenet import RefineNet
+    from worker.faps.xception_ppm import FapsClassifier
+
+    card = base_card("several", "1")
+    card["segmentation"] |= {"width": 4, "features": 4}
+    card["classification"] |= {"width": 0.05}
+    card["input"] |= {"grid": [64, 64], "size": [32, 32]}
+    nets = RefineNets([RefineNet(**card["segmentation"]) for _ in range(2)])
+    options = {"width": 0.05, "pyramid": "semseg", "in_channels": 1}
+    classifiers = FapsClassifiers([FapsClassifier(**options) for _ in range(3)])
+    card["segmentation"]["members"], card["classification"]["members"] = 2, 3
+    states = {"segmentation": nets.state_dict(), "classification": classifiers.state_dict()}
+    write_bundle(tmp_path, card, states)
+    faps = load(tmp_path)
+    assert len(faps.segmentation.members) == 2
+    assert len(faps.classification.members) == 3
+    assert faps.size == (32, 32)
+
+
 def test_a_card_survives_being_written():
     import tomllib
 

@@ -13,9 +13,8 @@ from torch.nn import functional
 
 from worker.contracts import FloatImage, ModelCard, PreparedView
 from worker.faps.crop import CropRule, cut, square_around
+from worker.faps.ensemble import Classifier, Segmenter
 from worker.faps.heatmap import activation_map, on_grid
-from worker.faps.refinenet import RefineNet
-from worker.faps.xception_ppm import FapsClassifier
 
 ENERGIES = ("low_energy", "recombined")  # order of the channels of PreparedView.image
 
@@ -50,8 +49,8 @@ class Faps:
     channels: tuple[str, ...]
     energies: tuple[str, ...]
     calibration: Calibration
-    segmentation: RefineNet
-    classification: FapsClassifier
+    segmentation: Segmenter
+    classification: Classifier
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -106,8 +105,9 @@ class Faps:
         with torch.inference_mode():
             maps = self.classification.features(crops)  # (views, energies, C, s, s)
             logits = self.classification.logits(maps).mean(dim=0)
+            weight = self.classification.weight
             heat = [
-                on_grid(activation_map(m, self.classification.fc.weight), square, self.grid)
+                on_grid(activation_map(m, weight), square, self.grid)
                 for m, square in zip(maps, squares, strict=True)
             ]
         return self.calibration.probability(logits), tuple(

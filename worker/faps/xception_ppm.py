@@ -172,6 +172,11 @@ class FapsClassifier(nn.Module):
         self.in_channels = in_channels
         self.fc = nn.Linear(self.ppm.channels * energies, 2)
 
+    @property
+    def weight(self) -> Tensor:
+        """Weights (2, energies * C) from the maps' means to the logits."""
+        return self.fc.weight
+
     def pyramid(self, images: Tensor) -> Tensor:
         """Images (N, in_channels, S, S), whatever their energy → pyramid maps (N, C, s, s)."""
         return self.ppm(self.trunk(images.contiguous(memory_format=torch.channels_last)))  # type: ignore[no-any-return]

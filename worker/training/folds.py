@@ -24,16 +24,16 @@ class Part:
 
 
 def parts(folds: int) -> list[Part]:
-    """The networks to train; the last one has seen everybody, and is kept.
+    """The networks to train; those that test are measured on patients they have not seen.
 
-    What it is worth is measured on its twins: one for each fold, trained as long, tested on the
-    patients of its fold. With 0 folds there is one twin, two tenths of the patients held out.
+    With ``folds`` there is one for each, and all of them are kept to answer together. With 0 there
+    is one with two tenths of the patients held out, which measures, and one that sees everybody,
+    which is kept.
     """
-    if folds == 0:
-        twins = [Part(HELD_OUT, lambda patient: fold_of(patient, TENTHS) not in UNSEEN_TENTHS)]
-    else:
-        twins = [_fold(number, folds) for number in range(folds)]
-    return [*twins, Part("all", lambda _patient: True)]
+    if folds:
+        return [_fold(number, folds) for number in range(folds)]
+    held_out = Part(HELD_OUT, lambda patient: fold_of(patient, TENTHS) not in UNSEEN_TENTHS)
+    return [held_out, Part("all", lambda _patient: True)]
 
 
 def _fold(number: int, folds: int) -> Part:

@@ -17,8 +17,8 @@ from worker.evaluation.overlap import dice
 from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, proportion
 from worker.exam.lesions import outline
 from worker.faps.crop import CropRule, cut
+from worker.faps.ensemble import Classifier
 from worker.faps.predictor import ENERGIES, Calibration
-from worker.faps.xception_ppm import FapsClassifier
 from worker.training.classification import Crop, class_of
 from worker.training.public import mask_on_grid
 from worker.training.sample import Sample
@@ -144,7 +144,7 @@ class Scored:
 
 
 def scored(
-    network: FapsClassifier, crops: Iterable[Crop], rule: CropRule, energies: Sequence[str]
+    network: Classifier, crops: Iterable[Crop], rule: CropRule, energies: Sequence[str]
 ) -> Scored:
     """What ``network`` says of each breast."""
     channels = [ENERGIES.index(name) for name in energies]

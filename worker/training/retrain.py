@@ -16,6 +16,7 @@ from dicom_node.errors import BundleError
 from worker.bundle import CLASSIFICATION, NETWORKS, SEGMENTATION, default_bundle
 from worker.contracts import FloatImage
 from worker.faps.crop import CropRule
+from worker.faps.ensemble import FapsClassifiers, RefineNets, Segmenter
 from worker.faps.predictor import ENERGIES, Faps
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
@@ -103,49 +104,43 @@ def _segmentation(card: dict[str, Any], old: Faps, order: Order, report: Progres
     synthetic = [*phantoms(PHANTOM_SEEDS, order.cache)]
     drawing = segmentation.Drawing(size=old.size)
     tested: list[tuple[Sample, FloatImage]] = []
-    network = old.segmentation
+    made: list[RefineNet] = []
     for part in (todo := parts(order.folds)):
-        seen = [*synthetic, *(s for s in drawn if part.trains(s.group))]
-        schedule = Schedule(hours=order.hours / len(todo), seed=order.seed)
-        keep = order.kept / f"{SEGMENTATION}.{part.name}.pt"
         report(f"network {part.name}")
         network = segmentation.train_segmentation(
-            _start(old.segmentation, card[SEGMENTATION], order),
-            seen,
-            schedule,
+            _start(old, card[SEGMENTATION], order),
+            [*synthetic, *(s for s in drawn if part.trains(s.group))],
+            Schedule(hours=order.hours / len(todo), seed=order.seed),
             drawing,
             report=report,
-            keep=keep,
+            keep=order.kept / f"{SEGMENTATION}.{part.name}.pt",
         )
         torch.save(network.state_dict(), _weights(order, part))
+        made.append(network)
         tested += _answers(network, [s for s in drawn if part.tests(s.group)], old.size)
-    checks = {"phantom": _answers(network, [*phantoms(TEST_SEEDS, order.cache)], old.size)}
+    kept = RefineNets(made) if order.folds else made[-1]
+    checks = {"phantom": _answers(kept, [*phantoms(TEST_SEEDS, order.cache)], old.size)}
     card["thresholds"] = choose_gate([tested or checks["phantom"]], card["thresholds"])
     report(f"gate: {card['thresholds']}")
     checks |= _by_source(tested)
     figures = {name: graded(part, card["thresholds"]).as_table() for name, part in checks.items()}
-    for name, table in figures.items():
-        report(f"segmentation, {name}: {table}")
-    card["measured"][SEGMENTATION] = figures
-    return network.state_dict()
+    _record(card, SEGMENTATION, figures, order, report)
+    return kept.state_dict()
 
 
 def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progress) -> State:
     public = [s for s in _public(order.data) if s.malignant is not None or s.lesion is not None]
     synthetic = [*phantoms(PHANTOM_SEEDS, order.cache), *lesions(LESION_SEEDS, order.cache)]
     rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
-    options = {key: value for key, value in card[CLASSIFICATION].items() if key != "energies"}
+    options = {k: v for k, v in card[CLASSIFICATION].items() if k not in {"energies", "members"}}
     drawing = classification.Drawing(size=rule.size, energies=energies)
     tested: list[Scored] = []
-    network = old.classification
+    made: list[FapsClassifier] = []
     for part in (todo := parts(order.folds)):
-        finder = copy.deepcopy(old.segmentation)
-        if order.data is not None:
-            # Lesions of unseen patients are found by a network that has not seen them either.
-            finder.load_state_dict(torch.load(_weights(order, part), weights_only=True))
+        report(f"network {part.name}")
+        finder = _finder(old, card[SEGMENTATION], order, part)
         crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
         torch.manual_seed(order.seed)
-        report(f"network {part.name}")
         network = classification.train_classification(
             FapsClassifier(energies=len(energies), **options),
             [*lesion_crops(synthetic, rule), *crops],
@@ -154,11 +149,13 @@ def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progr
             report=report,
             keep=order.kept / f"{CLASSIFICATION}.{part.name}.pt",
         )
+        made.append(network)
         unseen = _found(finder, [s for s in public if part.tests(s.group)], old.size, rule)
         if unseen:
             tested.append(scored(network, unseen, rule, energies))
+    kept = FapsClassifiers(made) if order.folds else made[-1]
     check = lesion_crops(phantoms(TEST_SEEDS, order.cache), rule)
-    checks = {"phantom": scored(network, check, rule, energies)}
+    checks = {"phantom": scored(kept, check, rule, energies)}
     lesion = _joined(tested).lesions if tested else checks["phantom"]
     calibration = platt(lesion.logits, lesion.malignant)
     card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
@@ -166,11 +163,25 @@ def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progr
     if tested:
         checks["cdd_cesm"] = _joined(tested)
     figures = {name: found.as_table(calibration) for name, found in checks.items()}
-    for name, table in figures.items():
-        report(f"classification, {name}: {table}")
-    card["measured"][CLASSIFICATION] = figures
     card[CLASSIFICATION]["energies"] = list(energies)
-    return network.state_dict()
+    _record(card, CLASSIFICATION, figures, order, report)
+    return kept.state_dict()
+
+
+def _record(
+    card: dict[str, Any],
+    kind: Kind,
+    figures: Mapping[str, Mapping[str, Any]],
+    order: Order,
+    report: Progress,
+) -> None:
+    """Figures by source, and how many networks they are of."""
+    for name, table in figures.items():
+        report(f"{kind}, {name}: {table}")
+    card["measured"][kind] = dict(figures)
+    card[kind].pop("members", None)
+    if order.folds:
+        card[kind]["members"] = order.folds
 
 
 def _public(data: Path | None) -> list[Sample]:
@@ -180,12 +191,36 @@ def _public(data: Path | None) -> list[Sample]:
     return [sample for view in views(data) if (sample := sample_of(view)) is not None]
 
 
-def _start(network: RefineNet, options: Mapping[str, Any], order: Order) -> RefineNet:
+def _start(old: Faps, options: Mapping[str, Any], order: Order) -> RefineNet:
     """A network to train: with the base's weights, or with none."""
     if order.warm:
-        return copy.deepcopy(network).requires_grad_(requires_grad=True)
+        return copy.deepcopy(_single(old)).requires_grad_(requires_grad=True)
     torch.manual_seed(order.seed)
-    return RefineNet(**options)
+    return RefineNet(**{key: value for key, value in options.items() if key != "members"})
+
+
+def _single(old: Faps) -> RefineNet:
+    """The base's segmentation network, of which there must be one."""
+    if isinstance(old.segmentation, RefineNet):
+        return old.segmentation
+    raise BundleError(
+        f"bundle {old.card.name}: several networks answer together in it; training can go on from "
+        "one alone, start from nothing"
+    )
+
+
+def _finder(old: Faps, options: Mapping[str, Any], order: Order, part: Part) -> Segmenter:
+    """What finds lesions for a part's classifier: a network that has not seen its patients."""
+    if order.data is None:
+        return old.segmentation
+    kept = _weights(order, part)
+    if not kept.exists():
+        raise BundleError(
+            f"{kept}: is missing; train the segmentation first, with the same folds and work folder"
+        )
+    finder = RefineNet(**{key: value for key, value in options.items() if key != "members"})
+    finder.load_state_dict(torch.load(kept, weights_only=True))
+    return finder.eval()
 
 
 def _weights(order: Order, part: Part) -> Path:
@@ -238,9 +273,7 @@ def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:
         "hours": order.hours,
         "seed": order.seed,
         "phantom_seeds": [PHANTOM_SEEDS.start, PHANTOM_SEEDS.stop],
-        "split": f"by patient, CRC-32 of the name: {_scheme(order.folds)}; figures and operating "
-        "points are of networks trained alike that had not seen the patients they were asked "
-        "about, the network in this bundle has seen them all",
+        "split": f"by patient, CRC-32 of the name: {_scheme(order.folds)}",
     }
     card["training"]["attribution"] = CDD_CESM
     card["statement"] = f"Trained on {source}; not clinically validated."
@@ -249,4 +282,12 @@ def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:
 
 
 def _scheme(folds: int) -> str:
-    return f"{folds} folds" if folds else "two tenths held out"
+    if folds:
+        return (
+            f"{folds} folds; figures and operating points are of each network alone on the fold "
+            "that it has not seen, in this bundle they answer together"
+        )
+    return (
+        "two tenths held out; figures and operating points are of a network trained alike that had "
+        "not seen them, the one in this bundle has seen everybody"
+    )

@@ -1,0 +1,67 @@
+"""Several networks of one kind that answer as one: the mean of their logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from worker.faps.refinenet import RefineNet
+from worker.faps.xception_ppm import FapsClassifier
+
+
+class RefineNets(nn.Module):
+    """Segmentation networks trained on different patients."""
+
+    def __init__(self, members: Sequence[RefineNet]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) → mean logits, of the size that the members answer at."""
+        total = self.members[0](x)
+        for member in list(self.members)[1:]:
+            total = total + member(x)
+        return total / len(self.members)  # type: ignore[no-any-return]
+
+
+class FapsClassifiers(nn.Module):
+    """Classifiers trained on different patients, with the interface of one.
+
+    Each ends in a linear layer on the mean of its maps. The mean of their logits is therefore one
+    linear layer on all their maps side by side, which is also what the heat map needs.
+    """
+
+    def __init__(self, members: Sequence[FapsClassifier]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.energies = members[0].energies
+        self.in_channels = members[0].in_channels
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights (2, energies * K * C) of the joint linear layer."""
+        each = [m.weight.reshape(2, self.energies, -1) for m in self._classifiers()]
+        return torch.cat(each, dim=2).flatten(1) / len(self.members)
+
+    def pyramid(self, images: Tensor) -> Tensor:
+        """Images (N, in_channels, S, S) → pyramid maps (N, K * C, s, s) of all members."""
+        return torch.cat([m.pyramid(images) for m in self._classifiers()], dim=1)
+
+    def features(self, crops: Tensor, present: Tensor | None = None) -> Tensor:
+        """Crops (N, energies, S, S) → last pyramid maps (N, energies, K * C, s, s)."""
+        return torch.cat([m.features(crops, present) for m in self._classifiers()], dim=2)
+
+    def logits(self, maps: Tensor) -> Tensor:
+        """Maps (N, energies, K * C, s, s) → logits (N, 2): benign, malignant."""
+        parts = maps.chunk(len(self.members), dim=2)
+        logits = [m.logits(p) for m, p in zip(self._classifiers(), parts, strict=True)]
+        return torch.stack(logits).mean(dim=0)
+
+    def _classifiers(self) -> list[FapsClassifier]:
+        return [m for m in self.members if isinstance(m, FapsClassifier)]
+
+
+Segmenter = RefineNet | RefineNets
+Classifier = FapsClassifier | FapsClassifiers
