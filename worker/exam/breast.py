@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,21 @@ def chest_wall_right(breast: Breast, *, header: bool | None) -> bool:
     if left > CLEAR_SIDE * right or header is None:
         return right > left
     return header
+
+
+def closed_to_chest_wall(breast: Breast, *, right: bool) -> Breast:
+    """The breast with its dark inside: tissue can be as dark as air in a recombined image.
+
+    Inside is what has breast above it, below it, and towards the skin. ``right`` says where the
+    chest wall is.
+    """
+    mask = breast.mask
+    above = np.logical_or.accumulate(mask, axis=0)
+    below = np.logical_or.accumulate(mask[::-1], axis=0)[::-1]
+    outward = mask if right else mask[:, ::-1]
+    skinward = np.logical_or.accumulate(outward, axis=1)
+    skinward = skinward if right else skinward[:, ::-1]
+    return replace(breast, mask=mask | (above & below & skinward))
 
 
 def _belongs_to(recombined: Mask, low_energy: Mask) -> bool:

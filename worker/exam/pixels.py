@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from dicom_node.errors import UnsuitableExam
 from worker.contracts import FloatImage, Frame, Mask, PreparedView, SourceImage
-from worker.exam.breast import Breast, chest_wall_right, find_breast
+from worker.exam.breast import Breast, chest_wall_right, closed_to_chest_wall, find_breast
 from worker.exam.decode import decode
 from worker.exam.frame import fit, to_grid
 
@@ -84,11 +84,13 @@ def prepare_arrays(
     rec: FloatImage,
     *,
     flipped: bool | None = None,
+    certain: bool = False,
     grid: tuple[int, int] = GRID,
 ) -> PreparedView:
     """``prepare`` for arrays (rows, columns): what training and the node have in common.
 
-    ``flipped`` is what the header says of the chest wall: True on the right, None nothing.
+    ``flipped`` is what the header says of the chest wall: True on the right, None nothing. Where
+    it is ``certain``, the pixels are not asked.
 
     Raises
     ------
@@ -101,7 +103,9 @@ def prepare_arrays(
             "they are not one exposure pair"
         )
     breast = find_breast(low, rec)
-    right = chest_wall_right(breast, header=flipped)
+    known = flipped if certain else None
+    right = chest_wall_right(breast, header=flipped) if known is None else known
+    breast = closed_to_chest_wall(breast, right=right)
     frame = fit((low.shape[0], low.shape[1]), breast.box, grid, flipped=right)
     inside = _inside(breast, frame)
     dense, enhancing = (normalised(to_grid(frame, pixels), inside) for pixels in (low, rec))

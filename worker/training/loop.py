@@ -33,7 +33,7 @@ class Schedule:
     hours: float = 0.25
     steps: int | None = None
     rate: float = 2e-3
-    decay: float = 1e-3
+    decay: float = 2e-2
     warm_up: float = 0.05
     average: float = 0.995
     seed: int = 0

@@ -57,7 +57,9 @@ def sample_of(view: PublicView) -> Sample | None:
     """The view as a network sees it; None when no breast is found in it."""
     low = view.recombined if view.low_energy is None else view.low_energy
     try:
-        prepared = prepare_arrays(low, view.recombined)
+        # Every picture of the set shows the chest wall where its side hangs; a recombined image
+        # alone can be too dark there to tell.
+        prepared = prepare_arrays(low, view.recombined, flipped=view.side == "R", certain=True)
     except UnsuitableExam:
         return None
     image = prepared.image if view.low_energy is not None else blanked(prepared.image, OUTSIDE)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.contracts import FloatImage
+from worker.contracts import FloatImage, Mask
 from worker.exam.pixels import OUTSIDE
 from worker.faps.predictor import lesion_probability, resized
 from worker.faps.refinenet import RefineNet
@@ -20,6 +20,7 @@ from worker.training.augment import Strength, same_window, window
 from worker.training.borrow import borrowed
 from worker.training.loop import Progress, Schedule, optimise
 from worker.training.sample import Sample, blanked
+from worker.training.transplant import transplanted
 
 
 class Kind(NamedTuple):
@@ -35,10 +36,11 @@ class Kind(NamedTuple):
 
 # Views without a lesion are what teaches silence. A public low-energy image shows that a breast is
 # malignant by being there at all, so it is also taken away, and lent to others.
+LENDS, RECEIVES = "pair with lesion", "public without lesion"
 KINDS = {
-    "pair with lesion": Kind(0.3, own=0.5, borrowed=0.25),
+    LENDS: Kind(0.3, own=0.5, borrowed=0.25),
     "recombined with lesion": Kind(0.2, own=0.0, borrowed=0.5),
-    "public without lesion": Kind(0.3, own=0.5, borrowed=0.25),
+    RECEIVES: Kind(0.3, own=0.5, borrowed=0.25),
     "phantom with lesion": Kind(0.12, own=0.7, borrowed=0.0),
     "phantom without lesion": Kind(0.08, own=0.7, borrowed=0.0),
 }
@@ -46,10 +48,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """How batches are drawn; ``size`` (rows, columns) is what the network is given."""
+    """How batches are drawn; ``size`` (rows, columns) is what the network is given.
+
+    ``transplants`` is the share of views without a lesion that get one of another breast.
+    """
 
     size: tuple[int, int]
     batch: int = 8
+    transplants: float = 0.5
     shift: float = 0.12  # of the view's rows and columns
     strength: Strength = field(
         default_factory=lambda: Strength(
@@ -136,7 +142,11 @@ def batch(
     for name in rng.choice(names, size=drawing.batch, p=shares / shares.sum()):
         sample = groups[name][int(rng.integers(len(groups[name])))]
         image = shown(sample, KINDS[name], groups, rng)
-        drawn.append(_moved(image, sample, drawing, rng))
+        assert sample.lesion is not None  # noqa: S101 - ``grouped`` lets no other pass
+        lesion = sample.lesion
+        if name == RECEIVES and rng.random() < drawing.transplants:
+            image, lesion = _with_transplant(image, lesion, groups, rng)
+        drawn.append(_moved(image, lesion, drawing, rng))
     images = torch.stack([image for image, _ in drawn])
     masks = torch.stack([mask for _, mask in drawn])
     return images.contiguous(memory_format=torch.channels_last), masks
@@ -153,7 +163,7 @@ def shown(
     chance = rng.random()
     if chance < kind.own and sample.has_low_energy:
         return image
-    donors = groups.get("pair with lesion", ())
+    donors = groups.get(LENDS, ())
     if chance < kind.own + kind.borrowed and donors:
         donor = donors[int(rng.integers(len(donors)))]
         low_energy = borrowed(image[1], donor.image[0].astype(np.float32))
@@ -161,8 +171,24 @@ def shown(
     return blanked(image, OUTSIDE)
 
 
+def _with_transplant(
+    image: FloatImage,
+    lesion: Mask,
+    groups: Mapping[str, Sequence[Sample]],
+    rng: np.random.Generator,
+) -> tuple[FloatImage, Mask]:
+    """The view with a lesion of another breast, where one fits."""
+    donors = groups.get(LENDS, ())
+    if not donors:
+        return image, lesion
+    donor = donors[int(rng.integers(len(donors)))]
+    assert donor.lesion is not None  # noqa: S101 - see ``grouped``
+    found = transplanted(image, donor.image.astype(np.float32), donor.lesion, rng)
+    return found or (image, lesion)
+
+
 def _moved(
-    image: FloatImage, sample: Sample, drawing: Drawing, rng: np.random.Generator
+    image: FloatImage, lesion: Mask, drawing: Drawing, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """A view as ``drawing.size`` pixels after a chance movement, with its mask (1, h, w)."""
     H, W = image.shape[-2:]
@@ -170,8 +196,7 @@ def _moved(
     centre = (H / 2 + aside[0], W / 2 + aside[1])
     span = (float(H), float(W))
     turned, grid = window(image, centre, span, drawing.size, rng, drawing.strength)
-    assert sample.lesion is not None  # noqa: S101 - ``grouped`` lets no other pass
-    return turned, same_window(sample.lesion, grid)
+    return turned, same_window(lesion, grid)
 
 
 def probability_of(network: nn.Module, sample: Sample, size: tuple[int, int]) -> FloatImage:
