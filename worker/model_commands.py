@@ -82,10 +82,12 @@ def train(
     cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
 ) -> None:
     """Train one network of a bundle for a while and measure it on patients it has not seen."""
+    from worker.training.progress import LOSS, bars  # noqa: PLC0415
     from worker.training.retrain import Order, retrain  # noqa: PLC0415
 
     order = Order(data, out, hours, folds, seed, base, warm, work, cache)
-    retrain(network.value, order, report=say)
+    with Progress(*Progress.get_default_columns(), LOSS, console=console) as progress:
+        retrain(network.value, order, bars(progress))
 
 
 def evaluate(

@@ -16,7 +16,7 @@ from worker.faps.crop import CropRule, Square, square_around
 from worker.faps.predictor import ENERGIES
 from worker.faps.xception_ppm import FapsClassifier
 from worker.training.augment import Strength, window
-from worker.training.loop import Progress, Schedule, optimise
+from worker.training.loop import Schedule, Watch, optimise
 from worker.training.sample import Sample
 
 # Where a view's lesion may be: its probability map (H, W).
@@ -60,20 +60,20 @@ def train_classification(
     schedule: Schedule,
     drawing: Drawing,
     *,
-    report: Progress,
+    watch: Watch,
     keep: Path | None = None,
 ) -> FapsClassifier:
     """``network`` trained on single views: the mean over views has nothing of its own to learn."""
     groups = grouped(crops)
     counts = ", ".join(f"{len(found)} {name}" for name, found in groups.items())
-    report(f"classification: {counts}")
+    watch.say(f"classification: {counts}")
 
     def loss_of(current: FapsClassifier, rng: np.random.Generator) -> Tensor:
         images, present, labels = batch(groups, drawing, rng)
         logits = current.logits(current.features(images, present))
         return functional.cross_entropy(logits, labels, label_smoothing=drawing.smoothing)
 
-    return optimise(network, loss_of, schedule, report=report, keep=keep)
+    return optimise(network, loss_of, schedule, watch=watch, keep=keep)
 
 
 def lesion_crops(samples: Iterable[Sample], rule: CropRule) -> list[Crop]:

@@ -14,11 +14,21 @@ import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
-Progress = Callable[[str], None]
 CHECKPOINT_EVERY_S = 120.0
 REPORT_EVERY = 25  # steps
 LONGEST_GRADIENT = 5.0
 EARLY = 10  # steps over which the average forgets faster: it begins with random weights
+
+
+class Watch:
+    """Who looks on while networks are trained; this one prints what is said."""
+
+    def say(self, text: str) -> None:
+        """Take a line that matters once the run is over."""
+        print(text)  # noqa: T201 - its purpose
+
+    def step(self, done: float, loss: float) -> None:
+        """Take the share of a network's run that is over, and the mean of its last losses."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def optimise(
     loss_of: Callable[[Network, np.random.Generator], Tensor],
     schedule: Schedule,
     *,
-    report: Progress,
+    watch: Watch,
     keep: Path | None = None,
 ) -> Network:
     """The running average of ``network`` over its training: steadier than its last step.
@@ -98,7 +108,7 @@ def optimise(
     run = Run(network, average, optimiser, np.random.default_rng(schedule.seed))
     if keep is not None and keep.exists():
         run.restore(keep)
-        report(f"goes on from step {len(run.losses)}")
+        watch.say(f"goes on from step {len(run.losses)}")
     kept = run.elapsed_s
     start = time.monotonic() - run.elapsed_s
     while (done := _done(run, schedule)) < 1:
@@ -108,13 +118,13 @@ def optimise(
         _average_into(average, network, min(schedule.average, step / (step + EARLY)))
         run.elapsed_s = time.monotonic() - start
         if step % REPORT_EVERY == 0:
-            report(f"step {step}, {100 * done:.0f} %, loss {recent(run.losses):.3f}")
+            watch.step(done, recent(run.losses))
         if keep is not None and run.elapsed_s - kept > CHECKPOINT_EVERY_S:
             kept = run.elapsed_s
             run.save(keep)
     if keep is not None:
         run.save(keep)
-    report(f"{len(run.losses)} steps, last loss {recent(run.losses):.3f}")
+    watch.say(f"{len(run.losses)} steps, last loss {recent(run.losses):.3f}")
     return average
 
 

@@ -26,7 +26,7 @@ from worker.training.bundle import CDD_CESM, write_bundle
 from worker.training.classification import Crop, found_crops, lesion_crops
 from worker.training.datasets import views
 from worker.training.folds import Part, parts
-from worker.training.loop import Progress, Schedule
+from worker.training.loop import Schedule, Watch
 from worker.training.measure import Answered, Scored, choose_gate, graded, platt, scored
 from worker.training.public import sample_of
 from worker.training.sample import Sample
@@ -68,7 +68,7 @@ class Order:
         return self.work or self.out.with_name(f"{self.out.name}.work")
 
 
-def retrain(kind: Kind, order: Order, report: Progress = print) -> None:
+def retrain(kind: Kind, order: Order, watch: Watch | None = None) -> None:
     """Train ``kind`` and write the bundle ``order.out``; the other network comes from its base.
 
     Thresholds or calibration are fixed on patients that the network asked had not seen, figures are
@@ -79,6 +79,7 @@ def retrain(kind: Kind, order: Order, report: Progress = print) -> None:
     BundleError
         When folds are asked for on top of weights that have seen their patients.
     """
+    watch = watch or Watch()
     start = order.base or (order.out if order.out.exists() else default_bundle())
     old = load(start, allow_unsigned=True)
     card = copy.deepcopy(dict(old.card.raw))
@@ -91,14 +92,14 @@ def retrain(kind: Kind, order: Order, report: Progress = print) -> None:
     states[CLASSIFICATION] = old.classification.state_dict()
     order.kept.mkdir(parents=True, exist_ok=True)
     if kind == SEGMENTATION:
-        states[kind] = _segmentation(card, old, order, report)
+        states[kind] = _segmentation(card, old, order, watch)
     else:
-        states[kind] = _classification(card, old, order, report)
+        states[kind] = _classification(card, old, order, watch)
     _describe(card, kind, order)
     write_bundle(order.out, card, {name: states[name] for name in NETWORKS})
 
 
-def _segmentation(card: dict[str, Any], old: Faps, order: Order, report: Progress) -> State:
+def _segmentation(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
     public = _public(order.data)
     drawn = [sample for sample in public if sample.lesion is not None]
     synthetic = [*phantoms(PHANTOM_SEEDS, order.cache)]
@@ -106,13 +107,13 @@ def _segmentation(card: dict[str, Any], old: Faps, order: Order, report: Progres
     tested: list[tuple[Sample, FloatImage]] = []
     made: list[RefineNet] = []
     for part in (todo := parts(order.folds)):
-        report(f"network {part.name}")
+        watch.say(f"network {part.name}")
         network = segmentation.train_segmentation(
             _start(old, card[SEGMENTATION], order),
             [*synthetic, *(s for s in drawn if part.trains(s.group))],
             Schedule(hours=order.hours / len(todo), seed=order.seed),
             drawing,
-            report=report,
+            watch=watch,
             keep=order.kept / f"{SEGMENTATION}.{part.name}.pt",
         )
         torch.save(network.state_dict(), _weights(order, part))
@@ -121,14 +122,14 @@ def _segmentation(card: dict[str, Any], old: Faps, order: Order, report: Progres
     kept = RefineNets(made) if order.folds else made[-1]
     checks = {"phantom": _answers(kept, [*phantoms(TEST_SEEDS, order.cache)], old.size)}
     card["thresholds"] = choose_gate([tested or checks["phantom"]], card["thresholds"])
-    report(f"gate: {card['thresholds']}")
+    watch.say(f"gate: {card['thresholds']}")
     checks |= _by_source(tested)
     figures = {name: graded(part, card["thresholds"]).as_table() for name, part in checks.items()}
-    _record(card, SEGMENTATION, figures, order, report)
+    _record(card, SEGMENTATION, figures, order, watch)
     return kept.state_dict()
 
 
-def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progress) -> State:
+def _classification(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
     public = [s for s in _public(order.data) if s.malignant is not None or s.lesion is not None]
     synthetic = [*phantoms(PHANTOM_SEEDS, order.cache), *lesions(LESION_SEEDS, order.cache)]
     rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
@@ -137,7 +138,7 @@ def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progr
     tested: list[Scored] = []
     made: list[FapsClassifier] = []
     for part in (todo := parts(order.folds)):
-        report(f"network {part.name}")
+        watch.say(f"network {part.name}")
         finder = _finder(old, card[SEGMENTATION], order, part)
         crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
         torch.manual_seed(order.seed)
@@ -146,7 +147,7 @@ def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progr
             [*lesion_crops(synthetic, rule), *crops],
             Schedule(hours=order.hours / len(todo), seed=order.seed, rate=1.5e-3, average=0.99),
             drawing,
-            report=report,
+            watch=watch,
             keep=order.kept / f"{CLASSIFICATION}.{part.name}.pt",
         )
         made.append(network)
@@ -159,12 +160,12 @@ def _classification(card: dict[str, Any], old: Faps, order: Order, report: Progr
     lesion = _joined(tested).lesions if tested else checks["phantom"]
     calibration = platt(lesion.logits, lesion.malignant)
     card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
-    report(f"calibration: {card['calibration']}")
+    watch.say(f"calibration: {card['calibration']}")
     if tested:
         checks["cdd_cesm"] = _joined(tested)
     figures = {name: found.as_table(calibration) for name, found in checks.items()}
     card[CLASSIFICATION]["energies"] = list(energies)
-    _record(card, CLASSIFICATION, figures, order, report)
+    _record(card, CLASSIFICATION, figures, order, watch)
     return kept.state_dict()
 
 
@@ -173,11 +174,11 @@ def _record(
     kind: Kind,
     figures: Mapping[str, Mapping[str, Any]],
     order: Order,
-    report: Progress,
+    watch: Watch,
 ) -> None:
     """Figures by source, and how many networks they are of."""
     for name, table in figures.items():
-        report(f"{kind}, {name}: {table}")
+        watch.say(f"{kind}, {name}: {table}")
     card["measured"][kind] = dict(figures)
     card[kind].pop("members", None)
     if order.folds:

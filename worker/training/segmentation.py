@@ -18,7 +18,7 @@ from worker.faps.predictor import lesion_probability, resized
 from worker.faps.refinenet import RefineNet
 from worker.training.augment import Strength, same_window, window
 from worker.training.borrow import borrowed
-from worker.training.loop import Progress, Schedule, optimise
+from worker.training.loop import Schedule, Watch, optimise
 from worker.training.sample import Sample, blanked
 from worker.training.transplant import transplanted
 
@@ -70,19 +70,19 @@ def train_segmentation(
     schedule: Schedule,
     drawing: Drawing,
     *,
-    report: Progress,
+    watch: Watch,
     keep: Path | None = None,
 ) -> RefineNet:
     """``network`` trained on whole views, each moved, turned, scaled and re-windowed by chance."""
     groups = grouped(samples)
     counts = ", ".join(f"{len(found)} {name}" for name, found in groups.items())
-    report(f"segmentation: {counts}")
+    watch.say(f"segmentation: {counts}")
 
     def loss_of(current: RefineNet, rng: np.random.Generator) -> Tensor:
         images, masks = batch(groups, drawing, rng)
         return segmentation_loss(current(images), masks)
 
-    return optimise(network, loss_of, schedule, report=report, keep=keep)
+    return optimise(network, loss_of, schedule, watch=watch, keep=keep)
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:

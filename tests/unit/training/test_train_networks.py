@@ -20,7 +20,7 @@ from worker.training.augment import Strength, same_window, window
 from worker.training.bundle import CROP
 from worker.training.classification import Crop, found_crops, lesion_crops
 from worker.training.folds import parts
-from worker.training.loop import Schedule
+from worker.training.loop import Schedule, Watch
 from worker.training.measure import Scored, choose_gate, graded, platt, scored
 from worker.training.sample import Sample, blanked
 
@@ -69,22 +69,34 @@ def tiny_refinenet():
     return RefineNet(18, width=8, features=8, decoder="light", in_channels=2)
 
 
-def silent(_message):
-    """Nobody reads the progress of a test."""
+class Listener(Watch):
+    """Keeps what it is told; ``on_step`` may break a run off."""
+
+    def __init__(self, on_step=None):
+        self.lines, self.losses = [], []
+        self.on_step = on_step or (lambda: None)
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def step(self, done, loss):
+        assert 0 <= done <= 1
+        self.losses.append(loss)
+        self.on_step()
 
 
-def segmentation_run(steps=25, keep=None, report=None, **schedule):
+def segmentation_run(steps=25, keep=None, on_step=None, **schedule):
     samples = [blob(i, lesion=i % 3 != 0) for i in range(12)]
-    losses = []
+    listener = Listener(on_step)
     network = segmentation.train_segmentation(
         tiny_refinenet(),
         samples,
         Schedule(steps=steps, **{"rate": 3e-3, "average": 0.8, **schedule}),
         segmentation.Drawing(size=SIZE, batch=6),
-        report=report or losses.append,
+        watch=listener,
         keep=keep,
     )
-    return network, losses
+    return network, listener
 
 
 def test_a_few_steps_of_segmentation_lower_the_loss_on_unseen_views():
@@ -97,9 +109,9 @@ def test_a_few_steps_of_segmentation_lower_the_loss_on_unseen_views():
             return float(segmentation.segmentation_loss(network(images), masks))
 
     untrained = loss_of(tiny_refinenet().eval())
-    trained, messages = segmentation_run()
+    trained, listener = segmentation_run()
     assert loss_of(trained) < 0.8 * untrained
-    assert messages
+    assert listener.losses
 
 
 def test_the_same_seed_and_steps_give_the_same_weights():
@@ -131,7 +143,7 @@ def test_a_few_steps_of_classification_lower_the_loss_on_unseen_lesions():
     untrained = loss_of(network)
     schedule = Schedule(steps=14, rate=3e-3, average=0.5)
     trained = classification.train_classification(
-        network, crops(range(16)), schedule, drawing, report=silent
+        network, crops(range(16)), schedule, drawing, watch=Listener()
     )
     assert loss_of(trained) < 0.8 * untrained
 
@@ -142,14 +154,13 @@ def test_a_run_that_was_broken_off_goes_on_as_if_nothing_had_happened(tmp_path, 
     whole, _ = segmentation_run(steps=6)
     keep = tmp_path / "run.pt"
 
-    def break_off(message):
-        if message.startswith("step 3"):
-            raise KeyboardInterrupt
+    def break_off():
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segmentation_run(steps=6, keep=keep, report=break_off)
-    again, lines = segmentation_run(steps=6, keep=keep)
-    assert "goes on from step 2" in lines
+        segmentation_run(steps=6, keep=keep, on_step=break_off)
+    again, listener = segmentation_run(steps=6, keep=keep)
+    assert "goes on from step 2" in listener.lines
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], tensor, rtol=0, atol=0)
 
