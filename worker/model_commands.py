@@ -82,8 +82,9 @@ def train(
     cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
 ) -> None:
     """Train one network of a bundle for a while and measure it on patients it has not seen."""
+    from worker.training.order import Order  # noqa: PLC0415
     from worker.training.progress import LOSS, bars  # noqa: PLC0415
-    from worker.training.retrain import Order, retrain  # noqa: PLC0415
+    from worker.training.retrain import retrain  # noqa: PLC0415
 
     order = Order(data, out, hours, folds, seed, base, warm, work, cache)
     with Progress(*Progress.get_default_columns(), LOSS, console=console) as progress:

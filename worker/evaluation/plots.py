@@ -64,6 +64,16 @@ def decision_plot(curve: Sequence[Mapping[str, float]]) -> str:
     return _svg(figure)
 
 
+def loss_plot(losses: Sequence[float], smooth: int = 50) -> str:
+    """Losses of a training over its steps, with their running mean."""
+    figure, axes = _axes("step", "loss")
+    axes.plot(losses, color=QUIET, linewidth=0.5)
+    if len(losses) > smooth:
+        mean = np.convolve(losses, np.ones(smooth) / smooth, mode="valid")
+        axes.plot(np.arange(smooth - 1, len(losses)), mean, color=ACCENT)
+    return _svg(figure)
+
+
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()

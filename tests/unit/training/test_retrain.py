@@ -1,0 +1,110 @@
+"""Both networks of a bundle trained from a folder of made-up breasts, as ``faps train`` does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dicom_node.errors import BundleError
+from tests.public_data import write_prepared
+from worker.faps.refinenet import RefineNet
+from worker.faps.xception_ppm import FapsClassifier
+from worker.load import load
+from worker.training import rounds
+from worker.training.bundle import base_card, write_bundle
+from worker.training.loop import Watch
+from worker.training.order import Order
+from worker.training.retrain import retrain
+
+
+class Quiet(Watch):
+    def say(self, text):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _few_phantoms(monkeypatch):
+    """Generated breasts take a quarter of a second each; a few are as good as a thousand here."""
+    monkeypatch.setattr(rounds, "PHANTOM_SEEDS", range(1000, 1001))
+    monkeypatch.setattr(rounds, "LESION_SEEDS", range(2000, 2001))
+    monkeypatch.setattr(rounds, "TEST_SEEDS", range(1, 3))
+
+
+@pytest.fixture
+def order(tmp_path):
+    """A base of tiny networks, public data, folders."""
+    torch.manual_seed(0)
+    card = base_card("tiny", "1")
+    card["segmentation"] |= {"width": 4, "features": 4}
+    card["classification"] |= {"width": 0.05}
+    card["input"]["size"] = [128, 72]
+    card["input"]["crop"]["size"] = 64
+    states = {
+        "segmentation": RefineNet(**card["segmentation"]).state_dict(),
+        "classification": FapsClassifier(width=0.05, pyramid="semseg", in_channels=1).state_dict(),
+    }
+    write_bundle(tmp_path / "base", card, states)
+    return Order(
+        data=write_prepared(tmp_path / "data"),
+        out=tmp_path / "out",
+        hours=0.002,
+        base=tmp_path / "base",
+        cache=tmp_path / "cache",
+    )
+
+
+def test_networks_of_the_folds_end_in_one_bundle_with_figures_of_unseen_patients(order):
+    folds = replace(order, folds=2)
+    retrain("segmentation", folds, Quiet())
+    retrain("classification", replace(folds, base=None), Quiet())
+    faps = load(order.out, allow_unsigned=True)
+    assert len(faps.segmentation.members) == len(faps.classification.members) == 2
+    assert faps.energies == ("recombined",)  # no benign low-energy image exists
+    measured = faps.card.raw["measured"]
+    assert measured["segmentation"]["cdd_cesm_pairs"]["with_lesion"] == 4
+    assert measured["segmentation"]["cdd_cesm_recombined"]["without_lesion"] == 4
+    assert len(measured["segmentation"]["cdd_cesm_pairs"]["dice_mean_ci"]) == 2
+    assert measured["classification"]["cdd_cesm"]["malignant"] == 2  # breasts
+    assert "2 folds" in faps.card.raw["training"]["classification"]["split"]
+    assert (folds.kept / "segmentation.fold-1.svg").read_text().startswith("<svg")
+    before = load(order.base, allow_unsigned=True).card
+    assert faps.card.uuid != before.uuid
+    assert not faps.card.signed
+
+
+def test_a_run_that_is_over_is_not_run_again(order):
+    retrain("segmentation", order, Quiet())
+    first = (order.out / "segmentation.safetensors").read_bytes()
+    retrain("segmentation", order, Quiet())
+    assert (order.out / "segmentation.safetensors").read_bytes() == first
+
+
+def test_a_classifier_is_not_trained_before_its_finder(order):
+    with pytest.raises(BundleError, match="train the segmentation first"):
+        retrain("classification", order, Quiet())
+
+
+def test_folds_on_top_of_weights_that_have_seen_them_are_refused(order):
+    retrain("segmentation", order, Quiet())
+    again = replace(order, base=order.out, warm=True, folds=3)
+    with pytest.raises(BundleError, match="has seen the patients"):
+        retrain("segmentation", again, Quiet())
+
+
+def test_several_networks_are_no_start_for_one(order):
+    several = replace(order, folds=2)
+    retrain("segmentation", several, Quiet())
+    warm = replace(order, base=order.out, out=order.out.with_name("warm"), warm=True)
+    with pytest.raises(BundleError, match="several networks answer together"):
+        retrain("segmentation", warm, Quiet())
+
+
+def test_phantoms_alone_train_a_bundle_of_both_energies(order):
+    phantoms = replace(order, data=None)
+    retrain("segmentation", phantoms, Quiet())
+    retrain("classification", replace(phantoms, base=None), Quiet())
+    faps = load(order.out, allow_unsigned=True)
+    assert faps.energies == ("low_energy", "recombined")
+    assert "phantoms alone" in faps.card.statement

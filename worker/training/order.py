@@ -1,0 +1,45 @@
+"""What is to be trained, and where everything of it lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.training.folds import Part
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained: ``hours`` over all networks, ``folds`` as ``folds.parts`` has it.
+
+    ``base`` gives the other network and the architecture; ``warm`` starts from its weights too.
+    ``work`` keeps networks of folds and what a run that is broken off needs to go on; ``cache``
+    keeps prepared phantoms.
+    """
+
+    data: Path | None
+    out: Path
+    hours: float
+    folds: int = 0
+    seed: int = 0
+    base: Path | None = None
+    warm: bool = False
+    work: Path | None = None
+    cache: Path | None = None
+
+    @property
+    def kept(self) -> Path:
+        """The work folder."""
+        return self.work or self.out.with_name(f"{self.out.name}.work")
+
+    def state_of(self, kind: str, part: Part) -> Path:
+        """What a run of a part's network needs to go on."""
+        return self.kept / f"{kind}.{part.name}.pt"
+
+    def weights_of(self, kind: str, part: Part) -> Path:
+        """A part's trained network."""
+        return self.kept / f"{kind}.{part.name}.weights.pt"
+
+    def plot_of(self, kind: str, part: Part) -> Path:
+        """The losses of a part's run."""
+        return self.kept / f"{kind}.{part.name}.svg"

@@ -1,0 +1,219 @@
+"""The networks of every part trained, asked about whom they have not seen, put together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dicom_node.errors import BundleError
+from worker.bundle import CLASSIFICATION, SEGMENTATION
+from worker.contracts import FloatImage
+from worker.evaluation.plots import loss_plot
+from worker.faps.crop import CropRule
+from worker.faps.ensemble import FapsClassifiers, RefineNets, Segmenter
+from worker.faps.predictor import ENERGIES, Faps
+from worker.faps.refinenet import RefineNet
+from worker.faps.xception_ppm import FapsClassifier
+from worker.training import classification, segmentation
+from worker.training.classification import Crop, found_crops, lesion_crops
+from worker.training.datasets import views
+from worker.training.folds import Part, parts
+from worker.training.loop import Schedule, Watch
+from worker.training.measure import Answered, Scored, choose_gate, graded, platt, scored
+from worker.training.order import Order
+from worker.training.public import sample_of
+from worker.training.sample import Sample
+from worker.training.segmentation import probability_of
+from worker.training.synthetic import (
+    LESION_SEEDS,
+    PHANTOM_SEEDS,
+    TEST_SEEDS,
+    lesions,
+    phantoms,
+)
+
+Kind = Literal["segmentation", "classification"]
+State = dict[str, Tensor]
+
+
+def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
+    """Train the segmentation; the state dict to ship, thresholds and figures put into ``card``.
+
+    Thresholds are chosen on the patients that the networks asked had not seen.
+    """
+    public = _public(order.data)
+    drawn = [sample for sample in public if sample.lesion is not None]
+    synthetic = [*phantoms(PHANTOM_SEEDS, order.cache)]
+    drawing = segmentation.Drawing(size=old.size)
+    tested: list[tuple[Sample, FloatImage]] = []
+    made: list[RefineNet] = []
+    for part in (todo := parts(order.folds)):
+        watch.say(f"network {part.name}")
+        network = segmentation.train_segmentation(
+            _start(old, card[SEGMENTATION], order),
+            [*synthetic, *(s for s in drawn if part.trains(s.group))],
+            Schedule(hours=order.hours / len(todo), seed=order.seed),
+            drawing,
+            watch=watch,
+            keep=order.state_of(SEGMENTATION, part),
+        )
+        _keep(network, SEGMENTATION, order, part)
+        made.append(network)
+        tested += _answers(network, [s for s in drawn if part.tests(s.group)], old.size)
+    kept = RefineNets(made) if order.folds else made[-1]
+    checks = {"phantom": _answers(kept, [*phantoms(TEST_SEEDS, order.cache)], old.size)}
+    card["thresholds"] = choose_gate([tested or checks["phantom"]], card["thresholds"])
+    watch.say(f"gate: {card['thresholds']}")
+    checks |= _by_source(tested)
+    figures = {name: graded(part, card["thresholds"]).as_table() for name, part in checks.items()}
+    _record(card, SEGMENTATION, figures, order, watch)
+    return kept.state_dict()
+
+
+def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
+    """Train the classifier; the state dict to ship, calibration and figures put into ``card``.
+
+    Lesions are cropped where a segmentation network finds them that has not seen the patient.
+    """
+    public = [s for s in _public(order.data) if s.malignant is not None or s.lesion is not None]
+    synthetic = [*phantoms(PHANTOM_SEEDS, order.cache), *lesions(LESION_SEEDS, order.cache)]
+    rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
+    options = {k: v for k, v in card[CLASSIFICATION].items() if k not in {"energies", "members"}}
+    drawing = classification.Drawing(size=rule.size, energies=energies)
+    tested: list[Scored] = []
+    made: list[FapsClassifier] = []
+    for part in (todo := parts(order.folds)):
+        watch.say(f"network {part.name}")
+        finder = _finder(old, card[SEGMENTATION], order, part)
+        crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
+        torch.manual_seed(order.seed)
+        network = classification.train_classification(
+            FapsClassifier(energies=len(energies), **options),
+            [*lesion_crops(synthetic, rule), *crops],
+            Schedule(hours=order.hours / len(todo), seed=order.seed, rate=1.5e-3, average=0.99),
+            drawing,
+            watch=watch,
+            keep=order.state_of(CLASSIFICATION, part),
+        )
+        _keep(network, CLASSIFICATION, order, part)
+        made.append(network)
+        unseen = _found(finder, [s for s in public if part.tests(s.group)], old.size, rule)
+        if unseen:
+            tested.append(scored(network, unseen, rule, energies))
+    kept = FapsClassifiers(made) if order.folds else made[-1]
+    check = lesion_crops(phantoms(TEST_SEEDS, order.cache), rule)
+    checks = {"phantom": scored(kept, check, rule, energies)}
+    lesion = _joined(tested).lesions if tested else checks["phantom"]
+    calibration = platt(lesion.logits, lesion.malignant)
+    card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
+    watch.say(f"calibration: {card['calibration']}")
+    if tested:
+        checks["cdd_cesm"] = _joined(tested)
+    figures = {name: found.as_table(calibration) for name, found in checks.items()}
+    card[CLASSIFICATION]["energies"] = list(energies)
+    _record(card, CLASSIFICATION, figures, order, watch)
+    return kept.state_dict()
+
+
+def _record(
+    card: dict[str, Any],
+    kind: Kind,
+    figures: Mapping[str, Mapping[str, Any]],
+    order: Order,
+    watch: Watch,
+) -> None:
+    """Figures by source, and how many networks they are of."""
+    for name, table in figures.items():
+        watch.say(f"{kind}, {name}: {table}")
+    card["measured"][kind] = dict(figures)
+    card[kind].pop("members", None)
+    if order.folds:
+        card[kind]["members"] = order.folds
+
+
+def _public(data: Path | None) -> list[Sample]:
+    """Every public view with a breast in it; none without a folder."""
+    if data is None:
+        return []
+    return [sample for view in views(data) if (sample := sample_of(view)) is not None]
+
+
+def _start(old: Faps, options: Mapping[str, Any], order: Order) -> RefineNet:
+    """A network to train: with the base's weights, or with none."""
+    if order.warm:
+        return copy.deepcopy(_single(old)).requires_grad_(requires_grad=True)
+    torch.manual_seed(order.seed)
+    return RefineNet(**{key: value for key, value in options.items() if key != "members"})
+
+
+def _single(old: Faps) -> RefineNet:
+    """The base's segmentation network, of which there must be one."""
+    if isinstance(old.segmentation, RefineNet):
+        return old.segmentation
+    raise BundleError(
+        f"bundle {old.card.name}: several networks answer together in it; training can go on from "
+        "one alone, start from nothing"
+    )
+
+
+def _finder(old: Faps, options: Mapping[str, Any], order: Order, part: Part) -> Segmenter:
+    """What finds lesions for a part's classifier: a network that has not seen its patients."""
+    if order.data is None:
+        return old.segmentation
+    kept = order.weights_of(SEGMENTATION, part)
+    if not kept.exists():
+        raise BundleError(
+            f"{kept}: is missing; train the segmentation first, with the same folds and work folder"
+        )
+    finder = RefineNet(**{key: value for key, value in options.items() if key != "members"})
+    finder.load_state_dict(torch.load(kept, weights_only=True))
+    return finder.eval()
+
+
+def _keep(network: nn.Module, kind: str, order: Order, part: Part) -> None:
+    """Weights for the other kind's training, and a plot of the losses."""
+    torch.save(network.state_dict(), order.weights_of(kind, part))
+    losses = torch.load(order.state_of(kind, part), weights_only=True)["losses"]
+    order.plot_of(kind, part).write_text(loss_plot(losses), encoding="utf-8")
+
+
+def _answers(
+    network: nn.Module, samples: Sequence[Sample], size: tuple[int, int]
+) -> list[tuple[Sample, FloatImage]]:
+    """Each view with the network's probability."""
+    return [(sample, probability_of(network, sample, size)) for sample in samples]
+
+
+def _by_source(answered: Answered) -> dict[str, list[tuple[Sample, FloatImage]]]:
+    sources: dict[str, list[tuple[Sample, FloatImage]]] = {}
+    for sample, probability in answered:
+        sources.setdefault(f"cdd_cesm_{sample.domain}", []).append((sample, probability))
+    return sources
+
+
+def _found(
+    finder: nn.Module, samples: Sequence[Sample], size: tuple[int, int], rule: CropRule
+) -> list[Crop]:
+    """Crops where ``finder`` sees a lesion, of recombined images seen for themselves.
+
+    Malignant pairs are left out: benign ones do not exist in that folder.
+    """
+    single = [s for s in samples if s.domain != "pairs"]
+    return found_crops(single, lambda sample: probability_of(finder, sample, size), rule)
+
+
+def _energies(public: Sequence[Sample]) -> tuple[str, ...]:
+    """Both energies where benign low-energy images exist, else the recombined alone."""
+    benign = [s for s in public if s.malignant is False and s.domain == "tcia"]
+    return ENERGIES if not public or any(s.has_low_energy for s in benign) else ENERGIES[1:]
+
+
+def _joined(found: Sequence[Scored]) -> Scored:
+    logits = [part.logits for part in found]
+    classes = [name for part in found for name in part.classes]
+    return Scored(torch.cat([torch.from_numpy(x) for x in logits]).numpy(), tuple(classes))
