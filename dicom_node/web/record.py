@@ -74,10 +74,10 @@ class Breast:
 
     @property
     def short(self) -> str:
-        """One line for the list: ``"R: lesion, 83.4 % malignant"``."""
+        """One line for the list: ``"R: lesion, p(malignant) 83.4 %"``."""
         if self.p_malignant is None:
             return f"{self.laterality}: {self.verdict}"
-        return f"{self.laterality}: lesion, {percent(self.p_malignant)} malignant"
+        return f"{self.laterality}: lesion, p(malignant) {percent(self.p_malignant)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def test_a_finished_exam_is_told_in_one_row(hospital: Hospital):
         "ACC-1 Patient ID CEM-1",
         "delivered",
         "8 images 4 of 4 views paired",
-        "R: lesion, 83.4 % malignant L: no lesion",
+        "R: lesion, p(malignant) 83.4 % L: no lesion",
         "pacs 3 of 3 accepted",
         "3 min ago from MAMMO1",
     ]

@@ -160,4 +160,4 @@ def test_the_page_reads_the_record_that_a_worker_writes(hospital: Hospital, brow
     assert "Right breast" in text
     assert "Left breast no lesion" in text
     row = browser.page("/").row("ACC-1")
-    assert re.search(r"R: lesion, [\d.]+ % malignant", row[3])
+    assert re.search(r"R: lesion, p\(malignant\) [\d.]+ %", row[3])
