@@ -207,15 +207,15 @@ def dicom_node(*arguments: str) -> subprocess.CompletedProcess[str]:
     return _run("dicom_node", *arguments)
 
 
-def faps(*arguments: str) -> subprocess.CompletedProcess[str]:
+def faps(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run ``faps`` as a user does."""
-    return _run("worker", *arguments)
+    return _run("worker", *arguments, timeout=timeout)
 
 
-def _run(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(package: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", package, *arguments],
-        capture_output=True, text=True, check=False, timeout=300,
+        capture_output=True, text=True, check=False, timeout=timeout,
         env={**os.environ, "COLUMNS": "240"},
     )  # fmt: skip
 

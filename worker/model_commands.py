@@ -80,13 +80,14 @@ def train(
     warm: Annotated[bool, typer.Option(help="Go on from the base's weights")] = False,  # noqa: FBT002 - a switch
     work: Annotated[Path | None, typer.Option(help="Keeps what a broken-off run needs")] = None,
     cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
+    phantoms: Annotated[int, typer.Option(min=1, help="Synthetic women to learn from")] = 200,
 ) -> None:
     """Train one network of a bundle for a while and measure it on patients it has not seen."""
     from worker.training.order import Order  # noqa: PLC0415
     from worker.training.progress import LOSS, bars  # noqa: PLC0415
     from worker.training.retrain import retrain  # noqa: PLC0415
 
-    order = Order(data, out, hours, folds, seed, base, warm, work, cache)
+    order = Order(data, out, hours, folds, seed, base, warm, work, cache, phantoms)
     with Progress(*Progress.get_default_columns(), LOSS, console=console) as progress:
         retrain(network.value, order, bars(progress))
 

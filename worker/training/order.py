@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.training.folds import Part
+from worker.training.folds import Part, parts
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Order:
 
     ``base`` gives the other network and the architecture; ``warm`` starts from its weights too.
     ``work`` keeps networks of folds and what a run that is broken off needs to go on; ``cache``
-    keeps prepared phantoms.
+    keeps prepared phantoms, of ``phantoms`` women and as many breasts with one lesion.
     """
 
     data: Path | None
@@ -26,11 +26,32 @@ class Order:
     warm: bool = False
     work: Path | None = None
     cache: Path | None = None
+    phantoms: int = 200
 
     @property
     def kept(self) -> Path:
         """The work folder."""
         return self.work or self.out.with_name(f"{self.out.name}.work")
+
+    @property
+    def parts(self) -> list[Part]:
+        """The networks to train: without public data nobody has to be held out."""
+        return parts(self.folds) if self.data else parts(0)[-1:]
+
+    @property
+    def training_seeds(self) -> range:
+        """Phantom women to learn from; demonstrations and tests use lower seeds."""
+        return range(1000, 1000 + self.phantoms)
+
+    @property
+    def lesion_seeds(self) -> range:
+        """Phantom breasts with one lesion: what the classifier needs more of."""
+        return range(2000, 2000 + self.phantoms)
+
+    @property
+    def test_seeds(self) -> range:
+        """Phantom women to measure on."""
+        return range(1, 1 + max(self.phantoms // 2, 1))
 
     def state_of(self, kind: str, part: Part) -> Path:
         """What a run of a part's network needs to go on."""

@@ -15,9 +15,6 @@ from worker.training.bundle import CDD_CESM, write_bundle
 from worker.training.loop import Watch
 from worker.training.order import Order
 from worker.training.rounds import classification_round, segmentation_round
-from worker.training.synthetic import (
-    PHANTOM_SEEDS,
-)
 
 Kind = Literal["segmentation", "classification"]
 State = dict[str, Tensor]
@@ -62,7 +59,7 @@ def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:
         "start": "the weights of the bundle before" if order.warm else "nothing",
         "hours": order.hours,
         "seed": order.seed,
-        "phantom_seeds": [PHANTOM_SEEDS.start, PHANTOM_SEEDS.stop],
+        "phantom_seeds": [order.training_seeds.start, order.training_seeds.stop],
         "split": f"by patient, CRC-32 of the name: {_scheme(order.folds)}",
     }
     card["training"]["attribution"] = CDD_CESM

@@ -22,20 +22,14 @@ from worker.faps.xception_ppm import FapsClassifier
 from worker.training import classification, segmentation
 from worker.training.classification import Crop, found_crops, lesion_crops
 from worker.training.datasets import views
-from worker.training.folds import Part, parts
+from worker.training.folds import Part
 from worker.training.loop import Schedule, Watch
 from worker.training.measure import Answered, Scored, choose_gate, graded, platt, scored
 from worker.training.order import Order
 from worker.training.public import sample_of
 from worker.training.sample import Sample
 from worker.training.segmentation import probability_of
-from worker.training.synthetic import (
-    LESION_SEEDS,
-    PHANTOM_SEEDS,
-    TEST_SEEDS,
-    lesions,
-    phantoms,
-)
+from worker.training.synthetic import lesions, phantoms
 
 Kind = Literal["segmentation", "classification"]
 State = dict[str, Tensor]
@@ -48,16 +42,16 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
     """
     public = _public(order.data)
     drawn = [sample for sample in public if sample.lesion is not None]
-    synthetic = [*phantoms(PHANTOM_SEEDS, order.cache)]
+    synthetic = [*phantoms(order.training_seeds, order.cache)]
     drawing = segmentation.Drawing(size=old.size)
     tested: list[tuple[Sample, FloatImage]] = []
     made: list[RefineNet] = []
-    for part in (todo := parts(order.folds)):
+    for part in order.parts:
         watch.say(f"network {part.name}")
         network = segmentation.train_segmentation(
             _start(old, card[SEGMENTATION], order),
             [*synthetic, *(s for s in drawn if part.trains(s.group))],
-            Schedule(hours=order.hours / len(todo), seed=order.seed),
+            Schedule(hours=order.hours / len(order.parts), seed=order.seed),
             drawing,
             watch=watch,
             keep=order.state_of(SEGMENTATION, part),
@@ -65,8 +59,8 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
         _keep(network, SEGMENTATION, order, part)
         made.append(network)
         tested += _answers(network, [s for s in drawn if part.tests(s.group)], old.size)
-    kept = RefineNets(made) if order.folds else made[-1]
-    checks = {"phantom": _answers(kept, [*phantoms(TEST_SEEDS, order.cache)], old.size)}
+    kept = RefineNets(made) if order.data and order.folds else made[-1]
+    checks = {"phantom": _answers(kept, [*phantoms(order.test_seeds, order.cache)], old.size)}
     card["thresholds"] = choose_gate([tested or checks["phantom"]], card["thresholds"])
     watch.say(f"gate: {card['thresholds']}")
     checks |= _by_source(tested)
@@ -81,13 +75,16 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
     Lesions are cropped where a segmentation network finds them that has not seen the patient.
     """
     public = [s for s in _public(order.data) if s.malignant is not None or s.lesion is not None]
-    synthetic = [*phantoms(PHANTOM_SEEDS, order.cache), *lesions(LESION_SEEDS, order.cache)]
+    synthetic = [
+        *phantoms(order.training_seeds, order.cache),
+        *lesions(order.lesion_seeds, order.cache),
+    ]
     rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
     options = {k: v for k, v in card[CLASSIFICATION].items() if k not in {"energies", "members"}}
     drawing = classification.Drawing(size=rule.size, energies=energies)
     tested: list[Scored] = []
     made: list[FapsClassifier] = []
-    for part in (todo := parts(order.folds)):
+    for part in order.parts:
         watch.say(f"network {part.name}")
         finder = _finder(old, card[SEGMENTATION], order, part)
         crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
@@ -95,7 +92,9 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
         network = classification.train_classification(
             FapsClassifier(energies=len(energies), **options),
             [*lesion_crops(synthetic, rule), *crops],
-            Schedule(hours=order.hours / len(todo), seed=order.seed, rate=1.5e-3, average=0.99),
+            Schedule(
+                hours=order.hours / len(order.parts), seed=order.seed, rate=1.5e-3, average=0.99
+            ),
             drawing,
             watch=watch,
             keep=order.state_of(CLASSIFICATION, part),
@@ -105,8 +104,8 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
         unseen = _found(finder, [s for s in public if part.tests(s.group)], old.size, rule)
         if unseen:
             tested.append(scored(network, unseen, rule, energies))
-    kept = FapsClassifiers(made) if order.folds else made[-1]
-    check = lesion_crops(phantoms(TEST_SEEDS, order.cache), rule)
+    kept = FapsClassifiers(made) if order.data and order.folds else made[-1]
+    check = lesion_crops(phantoms(order.test_seeds, order.cache), rule)
     checks = {"phantom": scored(kept, check, rule, energies)}
     lesion = _joined(tested).lesions if tested else checks["phantom"]
     calibration = platt(lesion.logits, lesion.malignant)
@@ -132,7 +131,7 @@ def _record(
         watch.say(f"{kind}, {name}: {table}")
     card["measured"][kind] = dict(figures)
     card[kind].pop("members", None)
-    if order.folds:
+    if order.data and order.folds:
         card[kind]["members"] = order.folds
 
 

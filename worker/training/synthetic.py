@@ -16,9 +16,6 @@ from worker.training.sample import Sample
 
 # A quarter of the detector's resolution: still finer than the network's grid.
 ROWS, COLUMNS, SPACING_MM = 832, 640, 0.28
-PHANTOM_SEEDS = range(1000, 1200)  # trained on; demonstrations use lower ones
-LESION_SEEDS = range(2000, 2200)  # one lesion each: what the classifier needs more of
-TEST_SEEDS = range(1, 101)
 BOTH_EMPTY_EVERY = 5  # every fifth woman has no lesion at all
 
 

@@ -12,7 +12,6 @@ from tests.public_data import write_prepared
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
 from worker.load import load
-from worker.training import rounds
 from worker.training.bundle import base_card, write_bundle
 from worker.training.loop import Watch
 from worker.training.order import Order
@@ -22,14 +21,6 @@ from worker.training.retrain import retrain
 class Quiet(Watch):
     def say(self, text):
         pass
-
-
-@pytest.fixture(autouse=True)
-def _few_phantoms(monkeypatch):
-    """Generated breasts take a quarter of a second each; a few are as good as a thousand here."""
-    monkeypatch.setattr(rounds, "PHANTOM_SEEDS", range(1000, 1001))
-    monkeypatch.setattr(rounds, "LESION_SEEDS", range(2000, 2001))
-    monkeypatch.setattr(rounds, "TEST_SEEDS", range(1, 3))
 
 
 @pytest.fixture
@@ -49,9 +40,10 @@ def order(tmp_path):
     return Order(
         data=write_prepared(tmp_path / "data"),
         out=tmp_path / "out",
-        hours=0.002,
+        hours=0.0005,
         base=tmp_path / "base",
         cache=tmp_path / "cache",
+        phantoms=2,
     )
 
 
