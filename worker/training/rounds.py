@@ -33,6 +33,7 @@ from worker.training.synthetic import lesions, phantoms
 
 Kind = Literal["segmentation", "classification"]
 State = dict[str, Tensor]
+REGISTERED_WEIGHT = 24
 
 
 def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
@@ -50,7 +51,7 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
         watch.say(f"network {part.name}")
         network = segmentation.train_segmentation(
             _start(old, card[SEGMENTATION], order),
-            [*synthetic, *(s for s in drawn if part.trains(s.group))],
+            [*synthetic, *_weighted([s for s in drawn if part.trains(s.group)])],
             Schedule(hours=order.hours / len(order.parts), seed=order.seed),
             drawing,
             watch=watch,
@@ -133,6 +134,12 @@ def _record(
     card[kind].pop("members", None)
     if order.data and order.folds:
         card[kind]["members"] = order.folds
+
+
+def _weighted(samples: Sequence[Sample]) -> list[Sample]:
+    """The few pairs in published size are registered, as a hospital's are: each counts as many."""
+    registered = [sample for sample in samples if sample.domain == "fullres"]
+    return [*samples, *((REGISTERED_WEIGHT - 1) * registered)]
 
 
 def _public(data: Path | None) -> list[Sample]:
