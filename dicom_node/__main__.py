@@ -234,7 +234,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after one exam")] = False,  # noqa: FBT002 - a flag
     out: Annotated[Path | None, typer.Option(help="Copy what the PACS received here")] = None,
     data: Annotated[Path, typer.Option(help="Folder of the trial")] = Path("demo-data"),
-    seed: Annotated[int, typer.Option(help="Which phantom")] = 3,
+    seed: Annotated[int, typer.Option(help="Which phantom")] = 5,
     port: Annotated[int, typer.Option(help="Port of the listener")] = 11112,
     http_port: Annotated[int, typer.Option(help="Port of the page")] = 8080,
     pacs_port: Annotated[int, typer.Option(help="Port of the small PACS")] = 11113,

@@ -83,7 +83,7 @@ def make_exam(tmp_path_factory: pytest.TempPathFactory) -> MakeExam:
             assert len(list(made[seed, dialect].glob("*.dcm"))) == 8
         return made[seed, dialect]
 
-    def make(seed: int = 3, dialect: str = "standard", views: tuple[str, ...] = ("",)) -> Path:
+    def make(seed: int = 5, dialect: str = "standard", views: tuple[str, ...] = ("",)) -> Path:
         number = next(count)
         source = original(seed, dialect)
         folder = tmp_path_factory.mktemp("exam")

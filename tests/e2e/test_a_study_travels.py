@@ -23,7 +23,7 @@ DONE = ("confirmed", "failed", "unsuitable", "held")
 def test_an_exam_comes_back_as_seg_and_sr_on_the_right_pixels(
     hospital: Hospital, make_exam: MakeExam, dialect: str, tmp_path: Path
 ) -> None:
-    exam = make_exam(seed=3, dialect=dialect)
+    exam = make_exam(seed=5, dialect=dialect)
     study = study_of(exam)
     dcmsend(hospital.node.port, exam)
     sheet = hospital.node.wait_for_state(study, *DONE)
@@ -103,7 +103,7 @@ def test_the_same_exam_twice_gives_one_result_set(hospital: Hospital, exam: Path
 
 
 def test_a_late_image_makes_the_next_revision(hospital: Hospital, make_exam: MakeExam) -> None:
-    exam = make_exam(seed=3)
+    exam = make_exam(seed=5)
     study = study_of(exam)
     files = sorted(exam.glob("*.dcm"))
     late = [path for path in files if path.name.startswith("R_MLO")]

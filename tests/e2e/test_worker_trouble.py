@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk]
 def test_a_worker_killed_in_an_exam_is_replaced_and_the_exam_finished(
     hospital: Hospital, make_exam: MakeExam
 ) -> None:
-    exam = make_exam(seed=3)
+    exam = make_exam(seed=5)
     study = study_of(exam)
     storescu(hospital.node.port, sorted(exam.glob("*.dcm")))
     owner = wait_until(lambda: next(iter(hospital.node.ledger.jobs.owners()), None), "a claim")

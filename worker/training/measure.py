@@ -24,7 +24,7 @@ from worker.training.public import mask_on_grid
 from worker.training.sample import Sample
 
 SEGMENTS = (0.3, 0.4, 0.5, 0.6)
-PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99)
 LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a breast of usual size
 # How much a view that is silent by right weighs against one that is outlined well.
 SILENCE = 0.5
