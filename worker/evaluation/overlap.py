@@ -32,8 +32,3 @@ def hd95(one: Mask, other: Mask, spacing: tuple[float, float] = (1.0, 1.0)) -> f
         distance = ndimage.distance_transform_edt(~target, sampling=spacing)
         ways.append(float(np.percentile(distance[border], 95)))
     return max(ways)
-
-
-def components(mask: Mask) -> int:
-    """How many separate regions a mask has, corners not joined."""
-    return int(ndimage.label(mask)[1])

@@ -135,15 +135,6 @@ def write_bundle(
     (out / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
-def recombined_only(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """State dict of a classifier of two energies as one that sees the recombined image alone.
-
-    Exactly the function that the two-energy network computes when the low-energy image is absent.
-    """
-    weight = state["fc.weight"]  # (2, 2 C): low_energy then recombined
-    return {**state, "fc.weight": weight[:, weight.shape[1] // 2 :].contiguous()}
-
-
 def _golden(
     name: str, card: Mapping[str, Any], stored: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:

@@ -43,11 +43,6 @@ class PublicView:
         return self.name.split("_")[1]
 
     @property
-    def projection(self) -> str:
-        """``"CC"`` or ``"MLO"``."""
-        return self.name.split("_")[2]
-
-    @property
     def malignant(self) -> bool | None:
         """None where there is no lesion."""
         return None if self.pathology == "Normal" else self.pathology == "Malignant"

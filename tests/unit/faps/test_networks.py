@@ -9,7 +9,6 @@ from torch import nn
 from worker.faps.refinenet import CRP, RCU, RefineNet
 from worker.faps.resnet import ResNet
 from worker.faps.xception_ppm import PPM, FapsClassifier, Xception
-from worker.training.bundle import recombined_only
 
 
 def parameters(make):
@@ -174,17 +173,6 @@ def test_an_energy_that_is_not_there_contributes_nothing():
     assert float(maps[:, 0].abs().max()) == 0
     torch.testing.assert_close(maps, changed)
     torch.testing.assert_close(maps[:, 1], network.features(crops)[:, 1])
-
-
-def test_the_recombined_only_form_equals_the_network_without_low_energy():
-    options = {"width": 0.05, "pyramid": "semseg", "in_channels": 1}
-    both = seeded(lambda: FapsClassifier(**options))
-    one = FapsClassifier(energies=1, **options).eval()
-    one.load_state_dict(recombined_only(both.state_dict()))
-    crops = wave(1, 2, 64, 64)
-    with torch.no_grad():
-        absent = both.logits(both.features(crops, torch.tensor([[0.0, 1.0]])))
-        torch.testing.assert_close(one.logits(one.features(crops[:, 1:])), absent)
 
 
 @pytest.mark.parametrize("pyramid", ["faps", "semseg"])
