@@ -19,17 +19,36 @@ from worker.faps.heatmap import activation_map, on_grid
 ENERGIES = ("low_energy", "recombined")  # order of the channels of PreparedView.image
 
 
+SUREST = 1e-4  # a probability of the segmentation is not believed to be closer to 0 or 1
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Platt scaling of the logit: ``p = sigmoid(slope * (l_malignant - l_benign) + intercept)``."""
+    """Platt scaling of both networks' log-odds, which gives a probability of malignancy.
+
+    ``p = sigmoid(slope * (l_malignant - l_benign) + evidence * e + intercept)``, where ``e`` is
+    ``log_odds`` of the segmentation's highest probability: how sure it is of a lesion says
+    something of its kind.
+    """
 
     slope: float = 1.0
     intercept: float = 0.0
+    evidence: float = 0.0
 
-    def probability(self, logits: Tensor) -> float:
+    def probability(self, logits: Tensor, evidence: float = 0.0) -> float:
         """Logits (2,) benign, malignant → calibrated probability of malignancy."""
-        z = self.slope * float(logits[1] - logits[0]) + self.intercept
+        z = self.slope * float(logits[1] - logits[0]) + self.evidence * evidence + self.intercept
         return 1 / (1 + math.exp(-max(min(z, 50.0), -50.0)))
+
+
+def log_odds(peak: float) -> float:
+    """Log-odds of a probability, between those of ``SUREST`` and its complement.
+
+    >>> log_odds(0.5), round(log_odds(1.0), 2), log_odds(0.0) == -log_odds(1.0)
+    (0.0, 9.21, True)
+    """
+    p = min(max(peak, SUREST), 1 - SUREST)
+    return math.log(p / (1 - p))
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,7 @@ class Faps:
         if not views:
             raise ValueError("no view of the lesion is given; ask only where a lesion was found")
         threshold = float(self.thresholds["segment"])
+        evidence = sum(log_odds(float(lesion.max())) for _, lesion in views) / len(views)
         squares = [square_around(lesion, self.crop, threshold) for _, lesion in views]
         channels = [ENERGIES.index(energy) for energy in self.energies]
         crops = torch.stack(
@@ -110,7 +130,7 @@ class Faps:
                 on_grid(activation_map(m, weight), square, self.grid)
                 for m, square in zip(maps, squares, strict=True)
             ]
-        return self.calibration.probability(logits), tuple(
+        return self.calibration.probability(logits, evidence), tuple(
             np.where(view.image.max(axis=0) > self.crop.outside, h.numpy(), np.float32(0))
             for h, (view, _) in zip(heat, views, strict=True)
         )

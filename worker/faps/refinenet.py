@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.faps.efficientnet import EfficientNetLite
 from worker.faps.resnet import ResNet
 
+Backbone = Literal["resnet", "efficientnet-lite0"]
 Decoder = Literal["normal", "light"]
 Head = Literal["quarter", "full"]
 STRIP = 128  # rows of the full head at a time
@@ -140,6 +142,8 @@ class LightDecoder(nn.Module):
 class RefineNet(nn.Module):
     """ResNet trunk, RefineNet decoder, lesion logit.
 
+    ``backbone="efficientnet-lite0"`` puts a trunk under it that has no ``depth`` and no ``width``.
+
     ``head="quarter"`` classifies at 1/4 of the size, as the paper does; ``"full"`` enlarges the
     features four times before the head, as the FAPS authors do. They are different functions: a
     bundle records which one its weights were trained with.
@@ -147,16 +151,22 @@ class RefineNet(nn.Module):
 
     def __init__(
         self,
-        depth: int,
+        depth: int | None = None,
         *,
         width: int = 64,
         features: int = 256,
         decoder: Decoder = "normal",
         head: Head = "quarter",
         in_channels: int = 3,
+        backbone: Backbone = "resnet",
     ) -> None:
         super().__init__()
-        self.trunk = ResNet(depth, width=width, in_channels=in_channels)
+        if backbone == "efficientnet-lite0":
+            self.trunk: ResNet | EfficientNetLite = EfficientNetLite(in_channels=in_channels)
+        elif depth is not None:
+            self.trunk = ResNet(depth, width=width, in_channels=in_channels)
+        else:
+            raise ValueError(f"depth of a {backbone} trunk")
         self.full = head == "full"
         if decoder == "normal":
             self.decoder: nn.Module = NormalDecoder(self.trunk.channels, features)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.faps.efficientnet import EfficientNetLite
+
+Backbone = Literal["xception", "efficientnet-lite0"]
 Pyramid = Literal["faps", "semseg"]
 BINS = (1, 2, 3, 6)
 FAPS_BOTTLENECK = 3069  # channels after the FAPS form of the pyramid, at full width
@@ -163,11 +166,20 @@ class FapsClassifier(nn.Module):
         pyramid: Pyramid = "faps",
         energies: int = 2,
         in_channels: int = 3,
+        backbone: Backbone = "xception",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.trunk = Xception(width=width, in_channels=in_channels)
+        self.trunk: Xception | EfficientNetLite = (
+            Xception(width=width, in_channels=in_channels)
+            if backbone == "xception"
+            else EfficientNetLite(in_channels=in_channels)
+        )
         bottleneck = max(8, round(FAPS_BOTTLENECK * width))
-        self.ppm = PPM(self.trunk.channels, pyramid, bottleneck=bottleneck)
+        widths = self.trunk.channels
+        last = widths if isinstance(widths, int) else widths[-1]
+        self.ppm = PPM(last, pyramid, bottleneck=bottleneck)
+        self.dropout = nn.Dropout(dropout)
         self.energies = energies
         self.in_channels = in_channels
         self.fc = nn.Linear(self.ppm.channels * energies, 2)
@@ -179,7 +191,8 @@ class FapsClassifier(nn.Module):
 
     def pyramid(self, images: Tensor) -> Tensor:
         """Images (N, in_channels, S, S), whatever their energy → pyramid maps (N, C, s, s)."""
-        return self.ppm(self.trunk(images.contiguous(memory_format=torch.channels_last)))  # type: ignore[no-any-return]
+        maps = self.trunk(images.contiguous(memory_format=torch.channels_last))
+        return self.ppm(maps if isinstance(maps, Tensor) else maps[-1])  # type: ignore[no-any-return]
 
     def features(self, crops: Tensor, present: Tensor | None = None) -> Tensor:
         """Crops (N, energies, S, S) → last pyramid maps (N, energies, C, s, s).
@@ -198,7 +211,7 @@ class FapsClassifier(nn.Module):
 
     def logits(self, maps: Tensor) -> Tensor:
         """Maps (N, energies, C, s, s) → logits (N, 2) of each view: benign, malignant."""
-        return self.fc(maps.mean(dim=(-2, -1)).flatten(1))  # type: ignore[no-any-return]
+        return self.fc(self.dropout(maps.mean(dim=(-2, -1)).flatten(1)))  # type: ignore[no-any-return]
 
     def forward(self, crops: Tensor, present: Tensor | None = None) -> Tensor:
         """Crops (N, views, energies, S, S) of views that are there → logits (N, 2)."""

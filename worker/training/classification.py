@@ -27,12 +27,14 @@ Find = Callable[[Sample], FloatImage]
 class Crop:
     """One view of one lesion: where it is in its sample, what it is.
 
-    Of a breast without a lesion it is the place that looks most like one.
+    Of a breast without a lesion it is the place that looks most like one. ``peak`` is the highest
+    probability with which it was found, 1 where it was drawn.
     """
 
     sample: Sample
     square: Square
     malignant: bool
+    peak: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,12 @@ def found_crops(samples: Iterable[Sample], find: Find, rule: CropRule) -> list[C
 
     Only malignant public images have masks: a crop around the mask would give the class away.
     """
-    return [
-        Crop(sample, square_around(find(sample), rule), bool(sample.malignant))
-        for sample in samples
-    ]
+    crops = []
+    for sample in samples:
+        probability = find(sample)
+        square, peak = square_around(probability, rule), float(probability.max())
+        crops.append(Crop(sample, square, bool(sample.malignant), peak))
+    return crops
 
 
 CLASSES = ("malignant", "benign", "empty")

@@ -18,10 +18,20 @@ from dicom_node.errors import BundleError
 from worker.bundle import CARD, NETWORKS, SEGMENTATION, open_bundle, weights_of
 from worker.load import network_of
 from worker.training.bundle import base_card, write_bundle
-from worker.training.foreign import Kind, Source, State, checked, recognise, renamed, resnet_depth
+from worker.training.foreign import (
+    EFFICIENTNET_LITE,
+    Kind,
+    Source,
+    State,
+    checked,
+    recognise,
+    renamed,
+    resnet_depth,
+)
 
 # Sizes of the authors' inputs (faps.md §1.2): portrait views, square crops.
 AUTHORS_GRID, AUTHORS_CROP = [1024, 512], 512
+DROPOUT = 0.3  # before the linear layer, while a backbone learns from few images
 THREE_CHANNELS = ["low_energy", "recombined", "low_energy"]
 # Published files carry the start of their own SHA-256 in their name: resnet101-63fe2227.pth.
 NAMED_HASH = re.compile(r"-([0-9a-f]{8,64})\.pth$")
@@ -49,6 +59,8 @@ def convert(
     """
     digest = _hash(checkpoint)
     source, state = _read(checkpoint, kind)
+    if not source.complete:
+        state = _narrowed(state, kind)
     options = _options(kind, source, state, decoder=decoder, head=head)
     expected = network_of(kind, {kind: options}).state_dict()
     state = checked(state, expected, complete=source.complete)
@@ -97,31 +109,54 @@ def _read(checkpoint: Path, kind: Kind) -> tuple[Source, State]:
     return source, renamed(state, source)
 
 
+STEMS = ("trunk.conv1.weight", "trunk.stem.0.weight")
+
+
+def _stem(state: State) -> str:
+    """Name of the trunk's first convolution."""
+    for name in STEMS:
+        if name in state:
+            return name
+    raise BundleError(f"the checkpoint lacks {STEMS[0]}")
+
+
+def _narrowed(state: State, kind: Kind) -> State:
+    """A backbone of colour images with a stem for ours: the same function, less to compute.
+
+    A view given as low_energy, recombined, low_energy needs the sums of the first and third
+    weights; a grey crop given three times needs the sum of all (faps.md §2.5).
+    """
+    name = _stem(state)
+    stem = state[name]
+    if stem.shape[1] != len(THREE_CHANNELS):
+        return state
+    if kind == SEGMENTATION:
+        return {**state, name: torch.stack([stem[:, 0] + stem[:, 2], stem[:, 1]], dim=1)}
+    return {**state, name: stem.sum(dim=1, keepdim=True)}
+
+
 def _options(
     kind: Kind, source: Source, state: State, *, decoder: str, head: str
 ) -> dict[str, Any]:
     """The card's table for the network of ``state``, sizes read off its tensors."""
-    stem = state.get("trunk.conv1.weight")
-    if stem is None:
-        raise BundleError("the checkpoint lacks trunk.conv1.weight")
-    in_channels = int(stem.shape[1])
+    stem = state[_stem(state)]
+    options: dict[str, Any] = {"in_channels": int(stem.shape[1])}
+    lite = source is EFFICIENTNET_LITE
+    if lite:
+        options["backbone"] = "efficientnet-lite0"
     if kind != SEGMENTATION:
+        options |= {"dropout": DROPOUT} if lite else {"width": int(stem.shape[0]) / 32}
         pyramid = "faps" if source.complete else "semseg"
-        energies = ["low_energy", "recombined"]
-        return {
-            "width": int(stem.shape[0]) / 32,
-            "pyramid": pyramid,
-            "in_channels": in_channels,
-            "energies": energies,
-        }
+        return {**options, "pyramid": pyramid, "energies": ["low_energy", "recombined"]}
     adapter = state.get("decoder.adapters.0.weight")
+    features = 64 if lite else 256
+    if not lite:
+        options |= {"depth": resnet_depth(state), "width": int(stem.shape[0])}
     return {
-        "depth": resnet_depth(state),
-        "width": int(stem.shape[0]),
-        "features": 256 if adapter is None else int(adapter.shape[0]),
+        **options,
+        "features": features if adapter is None else int(adapter.shape[0]),
         "decoder": "normal" if source.complete else decoder,
         "head": "full" if source.complete else head,
-        "in_channels": in_channels,
     }
 
 
@@ -155,7 +190,7 @@ def _describe(card: dict[str, Any], kind: Kind, source: Source, file: str, diges
         if card[kind]["in_channels"] == len(THREE_CHANNELS):
             contract["channels"] = THREE_CHANNELS
         if source.complete:
-            contract["grid"] = AUTHORS_GRID
+            contract["grid"] = contract["size"] = AUTHORS_GRID
     elif source.complete:
         contract["crop"] = {**contract["crop"], "size": AUTHORS_CROP}
     rest = "" if source.complete else "; everything after the backbone is untrained"

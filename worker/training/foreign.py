@@ -74,11 +74,32 @@ XCEPTION = Source(
     rules=((r"((?:conv[1-4]|bn[1-4]|block\d+)\..*)", r"trunk.\1"),),
     dropped=r"(fc|last_linear)\..*",
 )
+EFFICIENTNET_LITE = Source(
+    name="EfficientNet-Lite0 backbone with the names of efficientnet-pytorch",
+    complete=False,
+    rules=(
+        (r"_conv_stem\.(.*)", r"trunk.stem.0.\1"),
+        (r"_bn0\.(.*)", r"trunk.stem.1.\1"),
+        (r"_blocks\.(\d+)\._expand_conv\.(.*)", r"trunk.blocks.\1.expand.0.\2"),
+        (r"_blocks\.(\d+)\._bn0\.(.*)", r"trunk.blocks.\1.expand.1.\2"),
+        (r"_blocks\.(\d+)\._depthwise_conv\.(.*)", r"trunk.blocks.\1.depthwise.0.\2"),
+        (r"_blocks\.(\d+)\._bn1\.(.*)", r"trunk.blocks.\1.depthwise.1.\2"),
+        (r"_blocks\.(\d+)\._project_conv\.(.*)", r"trunk.blocks.\1.project.0.\2"),
+        (r"_blocks\.(\d+)\._bn2\.(.*)", r"trunk.blocks.\1.project.1.\2"),
+    ),
+    dropped=r"(_conv_head|_bn1|_fc)\..*",
+)
+LITE_MARK = "_blocks.0._depthwise_conv.weight"
 MARKS = {
-    "segmentation": (("net.layer1_rn.weight", FAPS_REFINENET), ("layer1.0.conv1.weight", RESNET)),
+    "segmentation": (
+        ("net.layer1_rn.weight", FAPS_REFINENET),
+        ("layer1.0.conv1.weight", RESNET),
+        (LITE_MARK, EFFICIENTNET_LITE),
+    ),
     "classification": (
         ("net.psp.bottleneck.weight", FAPS_XCEPTION),
         ("block1.rep.0.conv1.weight", XCEPTION),
+        (LITE_MARK, EFFICIENTNET_LITE),
     ),
 }
 

@@ -18,7 +18,7 @@ from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, propor
 from worker.exam.lesions import outline
 from worker.faps.crop import CropRule, cut
 from worker.faps.ensemble import Classifier
-from worker.faps.predictor import ENERGIES, Calibration
+from worker.faps.predictor import ENERGIES, Calibration, log_odds
 from worker.training.classification import Crop, class_of
 from worker.training.public import mask_on_grid
 from worker.training.sample import Sample
@@ -30,6 +30,7 @@ LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a brea
 SILENCE = 0.5
 RIDGE = 1e-2  # keeps the slope finite when a small set is separable
 
+Floats = npt.NDArray[np.float64]
 Answered = Sequence[tuple[Sample, FloatImage]]  # views with the network's probability
 
 
@@ -114,9 +115,13 @@ def _best(parts: Sequence[Answered], trials: Sequence[dict[str, float]]) -> dict
 
 @dataclass(frozen=True)
 class Scored:
-    """Malignant minus benign logit of each breast, averaged over its views, with its class."""
+    """Each breast's logit, malignant minus benign, and evidence, means over its views; its class.
 
-    logits: npt.NDArray[np.float64]
+    ``evidence`` is ``log_odds`` of the segmentation's highest probability.
+    """
+
+    logits: Floats
+    evidence: Floats
     classes: tuple[str, ...]
 
     @property
@@ -128,27 +133,37 @@ class Scored:
     def lesions(self) -> Scored:
         """Without breasts that have no lesion."""
         keep = [i for i, name in enumerate(self.classes) if name != "empty"]
-        return Scored(self.logits[keep], tuple(self.classes[i] for i in keep))
+        classes = tuple(self.classes[i] for i in keep)
+        return Scored(self.logits[keep], self.evidence[keep], classes)
+
+    def calibrated(self, by: Calibration) -> Floats:
+        """Log-odds of malignancy."""
+        return by.slope * self.logits + by.evidence * self.evidence + by.intercept
 
     def as_table(self, calibration: Calibration) -> dict[str, Any]:
         """AUC against benign and against the rest, Brier score, with the numbers behind them."""
         lesions = self.lesions
-        z = calibration.slope * lesions.logits + calibration.intercept
+        z = lesions.calibrated(calibration)
         table: dict[str, Any] = {
             name: self.classes.count(name) for name in ("malignant", "benign", "empty")
         }
         if lesions.logits.size:
             table["brier"] = round(brier(1 / (1 + np.exp(-z)), lesions.malignant), 3)
-        table |= interval("auc", auc(lesions.logits, lesions.malignant))
-        return table | interval("auc_rest", auc(self.logits, self.malignant))
+        table |= interval("auc", auc(z, lesions.malignant))
+        return table | interval("auc_rest", auc(self.calibrated(calibration), self.malignant))
 
 
 def scored(
-    network: Classifier, crops: Iterable[Crop], rule: CropRule, energies: Sequence[str]
+    network: Classifier,
+    crops: Iterable[Crop],
+    rule: CropRule,
+    energies: Sequence[str],
+    *,
+    by_image: bool = False,
 ) -> Scored:
-    """What ``network`` says of each breast."""
+    """What ``network`` says of each breast, or of each image for itself."""
     channels = [ENERGIES.index(name) for name in energies]
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for crop in crops:
         image = torch.from_numpy(crop.sample.image.astype(np.float32))[channels]
         there = {"low_energy": crop.sample.has_low_energy, "recombined": True}
@@ -156,18 +171,29 @@ def scored(
         with torch.inference_mode():
             maps = network.features(cut(image, crop.square, rule)[None], present)
             logits = network.logits(maps)[0]
-        breast = f"{crop.sample.group} {crop.sample.name.split('_')[1]}"
-        found.setdefault((breast, class_of(crop)), []).append(float(logits[1] - logits[0]))
-    scores = np.array([np.mean(values) for values in found.values()])
-    return Scored(scores, tuple(name for _, name in found))
+        side = crop.sample.name.split("_")[1]
+        unit = crop.sample.name if by_image else f"{crop.sample.group} {side}"
+        answer = (float(logits[1] - logits[0]), log_odds(crop.peak))
+        found.setdefault((unit, class_of(crop)), []).append(answer)
+    means = np.array([np.mean(answers, axis=0) for answers in found.values()]).reshape(-1, 2)
+    return Scored(means[:, 0], means[:, 1], tuple(name for _, name in found))
 
 
-def platt(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.bool_]) -> Calibration:
-    """Slope and intercept of a logistic regression on the logits (Platt 1999), slightly shrunk."""
+def platt(found: Scored) -> Calibration:
+    """Logistic regression on both networks' log-odds (Platt 1999), slightly shrunk.
 
-    def loss(theta: npt.NDArray[np.float64]) -> float:
-        z = (theta[0] * scores + theta[1]) * np.where(labels, 1, -1)
-        return float(np.logaddexp(0, -z).mean() + RIDGE * (theta**2).sum())
+    Neither network's word is ever turned round: a negative weight becomes 0.
+    """
+    # Where every lesion is drawn, all evidence is the same and can tell nothing.
+    evidence = found.evidence if np.ptp(found.evidence) > 0 else np.zeros_like(found.evidence)
+    features = np.stack([found.logits, evidence, np.ones_like(evidence)], axis=1)
+    labels = np.where(found.malignant, 1, -1)
 
-    fitted = minimize(loss, np.array([1.0, 0.0]), method="BFGS").x
-    return Calibration(slope=max(float(fitted[0]), 0.0), intercept=float(fitted[1]))
+    def loss(theta: Floats) -> float:
+        return float(
+            np.logaddexp(0, -labels * (features @ theta)).mean() + RIDGE * theta[:2] @ theta[:2]
+        )
+
+    bounds = [(0, None), (0, None), (None, None)]
+    fitted = minimize(loss, np.array([1.0, 0.0, 0.0]), method="L-BFGS-B", bounds=bounds).x
+    return Calibration(*(float(fitted[i]) for i in (0, 2, 1)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +34,10 @@ from worker.training.synthetic import lesions, phantoms
 
 Kind = Literal["segmentation", "classification"]
 State = dict[str, Tensor]
-REGISTERED_WEIGHT = 24
+Network = TypeVar("Network", bound=nn.Module)
+REGISTERED_WEIGHT = 8
+# Learning rates: from nothing, and from weights that have learnt something already.
+RATES = {SEGMENTATION: (2e-3, 1e-3), CLASSIFICATION: (1.5e-3, 5e-4)}
 
 
 def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
@@ -52,7 +56,7 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
         network = segmentation.train_segmentation(
             _start(old, card[SEGMENTATION], order),
             [*synthetic, *_weighted([s for s in drawn if part.trains(s.group)])],
-            Schedule(hours=order.hours / len(order.parts), seed=order.seed),
+            _schedule(order, SEGMENTATION),
             drawing,
             watch=watch,
             keep=order.state_of(SEGMENTATION, part),
@@ -83,19 +87,17 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
     rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
     options = {k: v for k, v in card[CLASSIFICATION].items() if k not in {"energies", "members"}}
     drawing = classification.Drawing(size=rule.size, energies=energies)
-    tested: list[Scored] = []
+    breasts: list[Scored] = []
+    images: list[Scored] = []
     made: list[FapsClassifier] = []
     for part in order.parts:
         watch.say(f"network {part.name}")
         finder = _finder(old, card[SEGMENTATION], order, part)
         crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
-        torch.manual_seed(order.seed)
         network = classification.train_classification(
-            FapsClassifier(energies=len(energies), **options),
+            _classifier(old, options, len(energies), order),
             [*lesion_crops(synthetic, rule), *crops],
-            Schedule(
-                hours=order.hours / len(order.parts), seed=order.seed, rate=1.5e-3, average=0.99
-            ),
+            _schedule(order, CLASSIFICATION, average=0.99),
             drawing,
             watch=watch,
             keep=order.state_of(CLASSIFICATION, part),
@@ -104,16 +106,17 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
         made.append(network)
         unseen = _found(finder, [s for s in public if part.tests(s.group)], old.size, rule)
         if unseen:
-            tested.append(scored(network, unseen, rule, energies))
+            breasts.append(scored(network, unseen, rule, energies))
+            images.append(scored(network, unseen, rule, energies, by_image=True))
     kept = FapsClassifiers(made) if order.data and order.folds else made[-1]
-    check = lesion_crops(phantoms(order.test_seeds, order.cache), rule)
-    checks = {"phantom": scored(kept, check, rule, energies)}
-    lesion = _joined(tested).lesions if tested else checks["phantom"]
-    calibration = platt(lesion.logits, lesion.malignant)
+    check = [s for s in phantoms(order.test_seeds, order.cache) if s.positive]
+    found = _found(finder, check, old.size, rule)
+    checks = {"phantom": scored(kept, found, rule, energies)}
+    if breasts:
+        checks |= {"cdd_cesm": _joined(breasts), "cdd_cesm_images": _joined(images)}
+    calibration = platt(checks["cdd_cesm" if breasts else "phantom"].lesions)
     card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
     watch.say(f"calibration: {card['calibration']}")
-    if tested:
-        checks["cdd_cesm"] = _joined(tested)
     figures = {name: found.as_table(calibration) for name, found in checks.items()}
     card[CLASSIFICATION]["energies"] = list(energies)
     _record(card, CLASSIFICATION, figures, order, watch)
@@ -136,6 +139,13 @@ def _record(
         card[kind]["members"] = order.folds
 
 
+def _schedule(order: Order, kind: Kind, average: float = 0.995) -> Schedule:
+    """Each part's share of the time."""
+    rate = RATES[kind][order.warm]
+    hours = order.hours / len(order.parts)
+    return Schedule(hours=hours, rate=rate, average=average, seed=order.seed)
+
+
 def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     """The few pairs in published size are registered, as a hospital's are: each counts as many."""
     registered = [sample for sample in samples if sample.domain == "fullres"]
@@ -152,15 +162,33 @@ def _public(data: Path | None) -> list[Sample]:
 def _start(old: Faps, options: Mapping[str, Any], order: Order) -> RefineNet:
     """A network to train: with the base's weights, or with none."""
     if order.warm:
-        return copy.deepcopy(_single(old)).requires_grad_(requires_grad=True)
+        return copy.deepcopy(_alone(old, old.segmentation, RefineNet)).requires_grad_(
+            requires_grad=True
+        )
     torch.manual_seed(order.seed)
     return RefineNet(**{key: value for key, value in options.items() if key != "members"})
 
 
-def _single(old: Faps) -> RefineNet:
-    """The base's segmentation network, of which there must be one."""
-    if isinstance(old.segmentation, RefineNet):
-        return old.segmentation
+def _classifier(
+    old: Faps, options: Mapping[str, Any], energies: int, order: Order
+) -> FapsClassifier:
+    """A classifier to train: with the base's weights where they fit, or with none."""
+    torch.manual_seed(order.seed)
+    network = FapsClassifier(energies=energies, **options)
+    if order.warm:
+        base = {
+            name: tensor
+            for name, tensor in _alone(old, old.classification, FapsClassifier).state_dict().items()
+            if energies == len(old.energies) or not name.startswith("fc.")
+        }
+        network.load_state_dict(base, strict=False)
+    return network
+
+
+def _alone(old: Faps, network: nn.Module, kind: type[Network]) -> Network:
+    """The base's network, of which there must be one."""
+    if isinstance(network, kind):
+        return network
     raise BundleError(
         f"bundle {old.card.name}: several networks answer together in it; training can go on from "
         "one alone, start from nothing"
@@ -220,6 +248,8 @@ def _energies(public: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def _joined(found: Sequence[Scored]) -> Scored:
-    logits = [part.logits for part in found]
-    classes = [name for part in found for name in part.classes]
-    return Scored(torch.cat([torch.from_numpy(x) for x in logits]).numpy(), tuple(classes))
+    return Scored(
+        np.concatenate([part.logits for part in found]),
+        np.concatenate([part.evidence for part in found]),
+        tuple(name for part in found for name in part.classes),
+    )

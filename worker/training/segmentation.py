@@ -38,11 +38,11 @@ class Kind(NamedTuple):
 # malignant by being there at all, so it is also taken away, and lent to others.
 LENDS, RECEIVES = "pair with lesion", "public without lesion"
 KINDS = {
-    LENDS: Kind(0.3, own=0.5, borrowed=0.25),
+    LENDS: Kind(0.33, own=0.5, borrowed=0.25),
     "recombined with lesion": Kind(0.2, own=0.0, borrowed=0.5),
-    RECEIVES: Kind(0.3, own=0.5, borrowed=0.25),
-    "phantom with lesion": Kind(0.12, own=0.7, borrowed=0.0),
-    "phantom without lesion": Kind(0.08, own=0.7, borrowed=0.0),
+    RECEIVES: Kind(0.33, own=0.5, borrowed=0.25),
+    "phantom with lesion": Kind(0.08, own=0.7, borrowed=0.0),
+    "phantom without lesion": Kind(0.06, own=0.7, borrowed=0.0),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -130,6 +132,14 @@ def test_the_probability_is_the_calibrated_softmax():
         1 / (1 + np.exp(-1.5))
     )
     assert 0 <= Calibration(1e9, 0.0).probability(torch.tensor([9.0, 0.0])) < 1e-9
+
+
+def test_a_surer_segmentation_raises_the_probability_where_the_bundle_says_so():
+    faps = replace(tiny_faps(), calibration=Calibration(2.0, -0.5, evidence=0.5))
+    probabilities = [faps.classify([(view(), peak * lesion())])[0] for peak in (0.7, 0.99)]
+    odds = [np.log(p / (1 - p)) for p in probabilities]
+    difference = 0.5 * (np.log(0.99 / 0.01) - np.log(0.7 / 0.3))
+    assert odds[1] - odds[0] == pytest.approx(difference, abs=1e-3)
 
 
 def test_a_bundle_of_one_energy_does_not_look_at_the_other():
