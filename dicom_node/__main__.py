@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from dicom_node.associate import describe, echo, peer
 from dicom_node.demo.run import Demo, Options
+from dicom_node.domain.assessment import category_of
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
 from dicom_node.logs import configure
@@ -166,6 +167,25 @@ def rerun(
     uid = one_study(ledger, study)
     job = ledger.revisions.rerun(uid, actor=f"cli {getpass.getuser()}")
     console.print(f"{uid}: queued as job {job}.")
+
+
+@app.command()
+def birads(
+    study: Annotated[str, typer.Argument(help="UID, accession number or Patient ID")],
+    breast: Annotated[str, typer.Argument(help="R or L")],
+    category: Annotated[str, typer.Argument(help="The radiologist's category, such as 4A")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Enter a radiologist's BI-RADS category; the exam's next revision says what it suggests."""
+    settings, ledger = existing_ledger(config, data)
+    if not settings.assistance.birads:
+        raise ConfigurationError("assistance.birads is off: set it to true, then restart the node")
+    side, given = category_of(f"{breast} {category}")
+    uid = one_study(ledger, study)
+    job = ledger.revisions.assess(uid, side, given, actor=f"cli {getpass.getuser()}")
+    then = f"queued as job {job}" if job else "nothing to analyse again now"
+    console.print(f"{uid}: {side} BI-RADS {given}; {then}.")
 
 
 @app.command()

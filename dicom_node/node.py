@@ -94,7 +94,7 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
-        receiver = Receiver(self.archive, ledger, settings.input.rule(), assemble.wake)
+        receiver = Receiver(self.archive, ledger, settings.input_rule, assemble.wake)
         self._port.open([*receiver.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:

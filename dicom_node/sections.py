@@ -134,6 +134,14 @@ class Worker(Section):
     embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")
 
 
+class Assistance(Section):
+    """What is suggested beside the findings."""
+
+    birads: bool = Field(
+        default=False, description="Say what the result suggests for a radiologist's BI-RADS 4"
+    )
+
+
 class Destination(Section):
     """A PACS that gets the results."""
 

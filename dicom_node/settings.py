@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +21,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dicom_node.domain.header import InputRule
 from dicom_node.errors import ConfigurationError
 from dicom_node.explain import explain
 from dicom_node.sections import (
+    Assistance,
     Completeness,
     Destination,
     Input,
@@ -63,6 +66,7 @@ class Settings(BaseSettings):
     storage: Storage = Storage()
     queue: Queue = Queue()
     worker: Worker = Worker()
+    assistance: Assistance = Assistance()
     destinations: tuple[Destination, ...] = ()
     web: Web = Web()
     logs: Logs = Logs()
@@ -114,6 +118,11 @@ class Settings(BaseSettings):
             *secrets,
             InitSettingsSource(settings_cls, given.get("file", {})),
         )
+
+    @property
+    def input_rule(self) -> InputRule:
+        """What the receiver reads of headers."""
+        return replace(self.input.rule(), read_assessments=self.assistance.birads)
 
     @property
     def data_dir(self) -> Path:

@@ -61,6 +61,7 @@ class Hospital:
 
     folder: Path
     destinations: Sequence[dict[str, Any]] = ({"name": "pacs", "ae_title": "PACS", "host": "p"},)
+    extra: dict[str, Any] = field(default_factory=dict)  # other sections of the settings
     settings: Settings = field(init=False)
     ledger: Ledger = field(init=False)
     archive: Archive = field(init=False)
@@ -70,6 +71,7 @@ class Hospital:
             overrides={
                 "storage": {"data_dir": str(self.folder), "ledger_url": ""},
                 "destinations": list(self.destinations),
+                **self.extra,
             }
         )
         self.archive = Archive(self.settings.data_dir)

@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from dicom_node.domain.assessment import category_of
 from dicom_node.domain.exam import FULL_EXAM
 from dicom_node.errors import ConfigurationError, FapsNodeError
 from dicom_node.settings import calm_openmp
+from worker.contracts import Finding
 from worker.model_commands import TrustedKeys, bundle_app, convert, evaluate, forward, train
 
 app = typer.Typer(
@@ -45,6 +47,17 @@ def _now() -> datetime:
     return datetime.now(tz=UTC).replace(microsecond=0)  # noqa: TID251 - the edge: a person's command
 
 
+def _in_short(finding: Finding) -> str:
+    """One breast in one line."""
+    p, given = finding.p_malignant, finding.assistance
+    words = f"{finding.laterality}: {finding.decision}"
+    if p is not None:
+        words += f", probability of malignancy {100 * p:.0f} %"
+    if given is not None:
+        words += f"; BI-RADS {given.category}: {given.suggestion or 'nothing to suggest'}"
+    return words
+
+
 @app.command()
 def analyse(
     folder: Annotated[Path, typer.Argument(help="Folder with DICOM files of one or more exams")],
@@ -52,15 +65,20 @@ def analyse(
     bundle: Bundle = None,
     trust: TrustedKeys = None,
     allow_unsigned: Annotated[bool, typer.Option(help="Take a bundle that nobody signed")] = False,  # noqa: FBT002 - a switch
+    birads: Annotated[
+        list[str] | None, typer.Option(help='The radiologist\'s category of a breast: "R 4A"')
+    ] = None,
 ) -> None:
     """Analyse files without a network; writes SEG, SR, pictures and analysis.json."""
     # torch takes seconds to import: commands that need none of it start at once.
     from worker.bundle import default_bundle  # noqa: PLC0415
+    from worker.faps.assist import require_limits  # noqa: PLC0415
     from worker.load import load  # noqa: PLC0415
     from worker.offline import analyse_files, find_exams  # noqa: PLC0415
 
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: is no folder; name one with DICOM files")
+    categories = dict(category_of(words) for words in birads or ())
     exams = find_exams(folder)
     faps = load(
         bundle or default_bundle(),
@@ -74,13 +92,15 @@ def analyse(
         def view_begins(view: str) -> None:
             progress.update(bar, description=f"analysing {view}")
 
-        for analysis, where in analyse_files(exams, out, faps, FULL_EXAM, _now(), view_begins):
+        if categories:
+            require_limits(faps.card)
+        for analysis, where in analyse_files(
+            exams, out, faps, FULL_EXAM, _now(), view_begins, categories
+        ):
             progress.advance(bar)
             console.print(f"{where}: {analysis.status.value}", analysis.reason, markup=False)
             for finding in analysis.findings:
-                p = finding.p_malignant
-                chance = "" if p is None else f", probability of malignancy {100 * p:.0f} %"
-                console.print(f"  {finding.laterality}: {finding.decision}{chance}")
+                console.print(f"  {_in_short(finding)}")
     console.print("Research use, not for diagnosis.")
 
 

@@ -13,6 +13,7 @@ from dicom_node.domain.spacing import spacing_of
 from dicom_node.domain.study import missing_images
 from worker.contracts import (
     Analysis,
+    Assistance,
     Finding,
     FloatImage,
     ModelCard,
@@ -23,6 +24,7 @@ from worker.contracts import (
     ViewResult,
 )
 from worker.exam.lesions import outline
+from worker.faps.assist import suggest
 from worker.faps.predictor import Faps
 from worker.reading import READ_AHEAD, ReadView, Source, read_headers, read_views
 from worker.report.encode import encode
@@ -63,7 +65,7 @@ def analyse(
         seen.append(_segment(view, faps, stopwatch))
     with stopwatch.stage("classify"):
         findings = tuple(
-            _classify(side, [s for s in seen if s.view.pair.laterality == side], faps)
+            _classify(side, [s for s in seen if s.view.pair.laterality == side], run, faps)
             for side in SIDES
             if any(s.view.pair.laterality == side for s in seen)
         )
@@ -99,15 +101,29 @@ def _segment(view: ReadView, faps: Faps, stopwatch: Stopwatch) -> _Seen:
     return _Seen(view, result, probability)
 
 
-def _classify(side: str, seen: Sequence[_Seen], faps: Faps) -> Finding:
+def _classify(side: str, seen: Sequence[_Seen], run: RunIdentity, faps: Faps) -> Finding:
     """CC and MLO of one breast decide together, over the views in which a lesion was found."""
     positive = [s for s in seen if s.result.lesions]
     if not positive:
-        return Finding(side, tuple(s.result for s in seen), None, "no_lesion")
+        nothing = Finding(side, tuple(s.result for s in seen), None, "no_lesion")
+        return _assisted(nothing, run, faps)
     p_malignant, maps = faps.classify([(s.view.prepared, s.probability) for s in positive])
     heat = {id(s): heat_map for s, heat_map in zip(positive, maps, strict=True)}
     results = tuple(replace(s.result, heat_map=heat.get(id(s))) for s in seen)
-    return Finding(side, results, p_malignant, _decision(p_malignant, faps.card))
+    found = Finding(side, results, p_malignant, _decision(p_malignant, faps.card))
+    return _assisted(found, run, faps)
+
+
+def _assisted(finding: Finding, run: RunIdentity, faps: Faps) -> Finding:
+    """With what the probability suggests for the radiologist's category, where there is one."""
+    category = run.categories.get(finding.laterality)
+    if category is None:
+        return finding
+    p = finding.p_malignant
+    limits = faps.thresholds
+    suggestion = None if p is None else suggest(category, p, limits).value
+    lower, higher = limits["birads_lower_below"], limits["birads_higher_from"]
+    return replace(finding, assistance=Assistance(category, suggestion, lower, higher))
 
 
 def _decision(p_malignant: float, card: ModelCard) -> str:

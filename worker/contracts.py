@@ -100,6 +100,20 @@ class ViewResult:
 
 
 @dataclass(frozen=True)
+class Assistance:
+    """What the result suggests for a radiologist's BI-RADS category; never one of its own.
+
+    ``suggestion`` is "consider lower", "no change" or "consider higher"; None without a lesion.
+    The limits are the bundle's, probabilities in [0, 1].
+    """
+
+    category: str
+    suggestion: str | None
+    lower_below: float
+    higher_from: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """One breast: its views and, where a lesion was found, the calibrated probability in [0, 1]."""
 
@@ -107,6 +121,7 @@ class Finding:
     views: tuple[ViewResult, ...]
     p_malignant: float | None
     decision: str  # "malignant" | "benign" | "indeterminate" | "no_lesion"
+    assistance: Assistance | None = None  # where a radiologist's category is known
 
 
 @dataclass(frozen=True)
@@ -139,7 +154,8 @@ class RunIdentity:
     """What makes result UIDs the same again: nothing here is a clock or a dice.
 
     ``created_at`` comes from the job row and is timezone-aware; ``input_hash`` covers the analysed
-    instances' hashes.
+    instances' hashes, and ``categories``: the radiologist's BI-RADS category by breast,
+    ``{"R": "4A"}``, empty where nothing shall be suggested.
     """
 
     study_instance_uid: str
@@ -147,6 +163,7 @@ class RunIdentity:
     revision: int
     created_at: datetime
     profile: str = "default"
+    categories: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

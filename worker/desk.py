@@ -20,6 +20,7 @@ from dicom_node.store.owners import owner_name
 from worker.analyse import analyse, report_failure
 from worker.bundle import default_bundle
 from worker.contracts import Analysis, ResultObject, RunIdentity, Status
+from worker.faps.assist import require_limits
 from worker.faps.predictor import Faps
 from worker.load import load
 from worker.reading import Source
@@ -99,6 +100,7 @@ class Desk:
             revision=job.revision,
             # In the host's zone: people read the report's time, its offset is written beside it.
             created_at=datetime.fromtimestamp(int(job.created_at), tz=UTC).astimezone(),
+            categories=job.assessments if self._settings.assistance.birads else {},
         )
         faps = self._bundle()
         if job.attempts > MAX_ATTEMPTS:
@@ -149,6 +151,8 @@ class Desk:
                 trusted=worker.trusted_keys,
                 threads=threads,
             )
+            if self._settings.assistance.birads:
+                require_limits(self._faps.card)
         return self._faps
 
     def _keep_alive(self) -> None:

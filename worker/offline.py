@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,13 +69,17 @@ def analyse_files(
     expected_views: Sequence[str],
     now: datetime,
     progress: Callable[[str], None],
+    categories: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Analysis, Path]]:
     """Analyse each exam and write its objects and ``analysis.json``; one folder per exam.
 
-    With a single exam the files lie in ``out`` itself.
+    With a single exam the files lie in ``out`` itself. ``categories`` are the radiologist's, as
+    ``RunIdentity`` has them.
     """
     for number, exam in enumerate(exams, 1):
-        run = RunIdentity(exam.study_instance_uid, exam.input_hash, 1, now)
+        run = RunIdentity(
+            exam.study_instance_uid, exam.input_hash, 1, now, categories=categories or {}
+        )
         analysis, results = analyse(exam.sources, run, faps, expected_views, progress)
         folder = out if len(exams) == 1 else out / f"exam-{number:04}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from pydicom.dataset import Dataset
 
+from dicom_node.domain.assessment import assessments_of
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.instance import ImageKind, InstanceHeader
 from dicom_node.domain.kind import FOR_PROCESSING, Kind, kind_of
@@ -34,6 +35,7 @@ class InputRule:
 
     analyse_lossy: bool = True
     recombined_description: re.Pattern[str] | None = None
+    read_assessments: bool = False  # BI-RADS categories of structured reports
 
 
 def header_from(
@@ -64,6 +66,7 @@ def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceH
     view, modifiers = view_of(ds)
     code, text = exclusion_of(ds, rule, kind, laterality, view, modifiers, conflict=conflict)
     spacing, spacing_rule = spacing_of(ds)
+    own = _text(ds, "Manufacturer") == MANUFACTURER
     return InstanceHeader(
         sop_class_uid=uids["SOPClassUID"],
         sop_instance_uid=uids["SOPInstanceUID"],
@@ -101,7 +104,8 @@ def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceH
             str(item.get("ReferencedSOPInstanceUID", ""))
             for item in ds.get("SourceImageSequence") or []
         ),
-        own_result=_text(ds, "Manufacturer") == MANUFACTURER,
+        assessments=assessments_of(ds) if rule.read_assessments and not own else (),
+        own_result=own,
     )
 
 

@@ -65,6 +65,7 @@ class InstanceHeader:
     acquired_at: float | None = None  # seconds since 1970, read as if the device were on UTC
     device: str = ""
     source_sop_instance_uids: tuple[str, ...] = ()
+    assessments: tuple[str, ...] = ()  # of a report: "R 4A", BI-RADS category by breast
     own_result: bool = False  # written by this product: comes back through the PACS' auto-routing
 
     def to_json(self) -> dict[str, Any]:

@@ -104,3 +104,4 @@ class Job:
     token: int
     created_at: float
     seconds: dict[str, Any]
+    assessments: dict[str, str]  # BI-RADS category by breast, {"R": "4A"}

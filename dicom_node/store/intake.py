@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.study import StudyState
-from dicom_node.store import events
+from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
 
@@ -96,6 +96,8 @@ class IntakeLedger:
             _insert(connection, received, study, intake, reason, at)
             if intake is not Intake.IGNORED:
                 _touch(connection, study, header, intake, reason, at)
+            elif header.assessments and header.patient_id == study.patient_id:
+                _assess(connection, study, received, at)
             return intake
 
 
@@ -187,20 +189,49 @@ def _touch(
         values |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
     # An image that no analysis may use changes no result: it does not reopen a study.
     if study.state == StudyState.CLOSED.value and header.exclusion is None:
-        values |= {"state": StudyState.OPEN.value, "revision": study.revision + 1, "opened_at": at}
-        events.record(
-            connection,
-            at=at,
-            study_id=study.id,
-            subject="study",
-            subject_id=header.study_instance_uid,
-            event="reopened",
-            from_state=StudyState.CLOSED.value,
-            to_state=StudyState.OPEN.value,
-            reason=f"a late image: revision {study.revision + 1}",
-            actor="receive",
-        )
+        values |= _reopened(connection, study, "a late image", at)
     connection.execute(update(t.studies).where(t.studies.c.id == study.id).values(**values))
+
+
+def _assess(
+    connection: Connection, study: Row[tuple[object, ...]], received: Received, at: float
+) -> None:
+    """Take over a report's categories; a study that was closed without them is analysed again."""
+    header = received.header
+    categories = [(side, category) for side, category in map(str.split, header.assessments)]
+    changed = assessments.record(
+        connection,
+        study.id,
+        categories,
+        source=header.sop_instance_uid,
+        actor=received.calling_ae,
+        at=at,
+    )
+    values: dict[str, object] = {"last_received_at": at}
+    jobs = select(t.jobs.c.id).where(t.jobs.c.study_id == study.id).limit(1)
+    analysed = connection.execute(jobs).first() is not None
+    if changed and analysed and study.state == StudyState.CLOSED.value:
+        values |= _reopened(connection, study, "a radiologist's category", at)
+    connection.execute(update(t.studies).where(t.studies.c.id == study.id).values(**values))
+
+
+def _reopened(
+    connection: Connection, study: Row[tuple[object, ...]], why: str, at: float
+) -> dict[str, object]:
+    """What reopening changes of a study's row, with its event."""
+    events.record(
+        connection,
+        at=at,
+        study_id=study.id,
+        subject="study",
+        subject_id=study.study_instance_uid,
+        event="reopened",
+        from_state=StudyState.CLOSED.value,
+        to_state=StudyState.OPEN.value,
+        reason=f"{why}: revision {study.revision + 1}",
+        actor="receive",
+    )
+    return {"state": StudyState.OPEN.value, "revision": study.revision + 1, "opened_at": at}
 
 
 _HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}

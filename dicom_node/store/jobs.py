@@ -296,4 +296,5 @@ def _job(connection: Connection, row: Row[tuple[object, ...]]) -> Job:
         token=row.token,
         created_at=row.created_at,
         seconds=row.seconds,
+        assessments=row.assessments,
     )

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, exists, select, update
 from dicom_node.domain.job import NEEDS_A_PERSON, JobEvent, JobState
 from dicom_node.domain.study import StudyState
 from dicom_node.errors import LedgerError
+from dicom_node.store import assessments
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 from dicom_node.store.jobs import change_job
@@ -14,7 +15,7 @@ from dicom_node.store.studies import kept_instances, make_job
 
 
 class RevisionLedger:
-    """What ``dicom-node rerun`` and ``resend`` write."""
+    """What ``dicom-node rerun``, ``resend`` and ``birads`` write."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,41 +34,32 @@ class RevisionLedger:
 
         """
         with self._database.write() as connection:
+            study = _locked(connection, study_instance_uid)
+            return _rerun(connection, study, now(connection), actor)
+
+    def assess(
+        self, study_instance_uid: str, laterality: str, category: str, actor: str
+    ) -> str | None:
+        """Write the radiologist's BI-RADS category of a breast; the job that will answer to it.
+
+        A study that was analysed is followed by a new revision. ``None`` when nothing is to be
+        done: the category is known already, or the study still waits for images.
+
+        Raises
+        ------
+        LedgerError
+            When the study is unknown, or is being analysed: nothing is written then.
+
+        """
+        with self._database.write() as connection:
             at = now(connection)
-            study = connection.execute(
-                select(t.studies)
-                .where(t.studies.c.study_instance_uid == study_instance_uid)
-                .with_for_update()
-            ).one_or_none()
-            if study is None:
-                raise LedgerError(f"study {study_instance_uid}: never received here")
-            job = connection.execute(
-                select(t.jobs)
-                .where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
-                .with_for_update()
-            ).one_or_none()
-            if job is None and study.state == StudyState.OPEN.value:
-                raise LedgerError(f"study {study_instance_uid}: still waits for images; send them")
-            if job is not None and job.state in {JobState.QUEUED.value, JobState.ANALYSING.value}:
-                raise LedgerError(
-                    f"study {study_instance_uid}: is {job.state} already; wait for it"
-                )
-            if job is None and not kept_instances(connection, study.id):
-                raise LedgerError(f"study {study_instance_uid}: holds no image to analyse")
-            again = job is not None and _without_results(connection, job)
-            revision = study.revision + (job is not None and not again)
-            connection.execute(
-                update(t.studies)
-                .where(t.studies.c.id == study.id)
-                .values(revision=revision, hold_code=None, hold_reason=None)
+            study = _locked(connection, study_instance_uid)
+            changed = assessments.record(
+                connection, study.id, [(laterality, category)], source="", actor=actor, at=at
             )
-            if job is not None and again:
-                change_job(
-                    connection, job, JobEvent.REQUEUED, at, actor=actor, reason="by a person",
-                    reason_code="", attempts=0, next_at=None, hinted_at=None, planned_at=None,
-                )  # fmt: skip
-                return str(job.id)
-            return make_job(connection, study, revision, at, actor=actor)
+            if not changed or study.state == StudyState.OPEN.value:
+                return None
+            return _rerun(connection, study, at, actor)
 
     def newest_job(self, study_instance_uid: str) -> str | None:
         """Id of the study's newest job."""
@@ -80,6 +72,48 @@ class RevisionLedger:
                 .limit(1)
             ).scalar_one_or_none()
             return None if found is None else str(found)
+
+
+def _locked(connection: Connection, study_instance_uid: str) -> Row[tuple[object, ...]]:
+    """The study's row, for the length of the transaction."""
+    study = connection.execute(
+        select(t.studies)
+        .where(t.studies.c.study_instance_uid == study_instance_uid)
+        .with_for_update()
+    ).one_or_none()
+    if study is None:
+        raise LedgerError(f"study {study_instance_uid}: never received here")
+    return study
+
+
+def _rerun(connection: Connection, study: Row[tuple[object, ...]], at: float, actor: str) -> str:
+    uid = study.study_instance_uid
+    job = connection.execute(
+        select(t.jobs)
+        .where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
+        .with_for_update()
+    ).one_or_none()
+    if job is None and study.state == StudyState.OPEN.value:
+        raise LedgerError(f"study {uid}: still waits for images; send them")
+    if job is not None and job.state in {JobState.QUEUED.value, JobState.ANALYSING.value}:
+        raise LedgerError(f"study {uid}: is {job.state} already; wait for it")
+    if job is None and not kept_instances(connection, study.id):
+        raise LedgerError(f"study {uid}: holds no image to analyse")
+    again = job is not None and _without_results(connection, job)
+    revision = study.revision + (job is not None and not again)
+    connection.execute(
+        update(t.studies)
+        .where(t.studies.c.id == study.id)
+        .values(revision=revision, hold_code=None, hold_reason=None)
+    )
+    if job is not None and again:
+        change_job(
+            connection, job, JobEvent.REQUEUED, at, actor=actor, reason="by a person",
+            reason_code="", attempts=0, next_at=None, hinted_at=None, planned_at=None,
+            assessments=assessments.given(connection, study.id),
+        )  # fmt: skip
+        return str(job.id)
+    return make_job(connection, study, revision, at, actor=actor)
 
 
 def _without_results(connection: Connection, job: Row[tuple[object, ...]]) -> bool:

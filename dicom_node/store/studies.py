@@ -12,7 +12,7 @@ from dicom_node.domain.identifiers import derive_id
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.job import JobEvent, JobState, advance
 from dicom_node.domain.study import Arrival, Judgement, StudyState, Verdict
-from dicom_node.store import events
+from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 
@@ -136,7 +136,11 @@ def make_job(
 ) -> str:
     """Make the job of one revision of a study, with the instances it shall read fixed now."""
     inputs = kept_instances(connection, study.id)
-    digest = hashlib.sha256("\n".join(sha256 for _, sha256, _ in inputs).encode()).hexdigest()
+    categories = assessments.given(connection, study.id)
+    # What a report says depends on them: another category gives other objects, with other UIDs.
+    said = [f"{side} BI-RADS {category}" for side, category in categories.items()]
+    hashes = "\n".join([*(sha256 for _, sha256, _ in inputs), *said])
+    digest = hashlib.sha256(hashes.encode()).hexdigest()
     job_id = derive_id("job", study.study_instance_uid, str(revision))
     state = advance(JobState.QUEUED, JobEvent.HOLD) if hold_code else JobState.QUEUED
     connection.execute(
@@ -151,6 +155,7 @@ def make_job(
             created_at=at,
             updated_at=at,
             seconds={},
+            assessments=categories,
         )
     )
     connection.execute(

@@ -130,8 +130,23 @@ jobs = Table(
     Column("updated_at", TIME, nullable=False),
     Column("bundle", Text, nullable=False, default=""),
     Column("seconds", JSON, nullable=False, default=dict),
+    Column(
+        "assessments", JSON, nullable=False, default=dict, server_default="{}"
+    ),  # BI-RADS by breast, when made
     UniqueConstraint("study_id", "revision"),
     Index(None, "state", "next_at"),
+)
+
+assessments = Table(
+    "assessments",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("study_id", ID, ForeignKey("studies.id"), nullable=False),
+    Column("laterality", String(1), nullable=False),
+    Column("category", String(2), nullable=False),
+    Column("source", UID, nullable=False, default=""),  # the report; empty: entered at the node
+    Column("given_at", TIME, nullable=False),
+    UniqueConstraint("study_id", "laterality"),
 )
 
 job_inputs = Table(
@@ -204,7 +219,7 @@ events = Table(
     Column("id", ID, primary_key=True),
     Column("at", TIME, nullable=False),
     Column("study_id", ID, ForeignKey("studies.id"), index=True),
-    Column("subject", String(20), nullable=False),  # instance, study, job, delivery, association
+    Column("subject", String(20), nullable=False),  # instance, assessment, study, job, delivery
     Column("subject_id", String(64), nullable=False),
     Column("event", String(40), nullable=False),
     Column("from_state", String(20), nullable=False, default=""),

@@ -60,6 +60,7 @@ def make_app(
             Route("/search", pages.search, methods=["POST"]),
             Route("/study/{uid}", pages.study),
             Route("/study/{uid}/now", pages.study_fragment),
+            Route("/study/{uid}/birads", pages.assess, methods=["POST"]),
             Route("/study/{uid}/{job}/{role}/{key}.png", pages.picture),
             Route("/live", health.live),
             Route("/ready", health.ready),

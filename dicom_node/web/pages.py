@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from dicom_node.domain.assessment import CATEGORIES, category_of
 from dicom_node.domain.identifiers import is_uid
+from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.ledger import Ledger
@@ -91,8 +93,8 @@ class Pages:
 
         The words come in the body of a POST, because whatever stands in a URL ends up in logs.
         """
-        text = await _search_words(request)
-        return await run_in_threadpool(self._search, text)
+        fields = await _form(request)
+        return await run_in_threadpool(self._search, fields.get("q", ""))
 
     def study(self, request: Request) -> Response:
         """One study."""
@@ -101,6 +103,12 @@ class Pages:
     def study_fragment(self, request: Request) -> Response:
         """What of a study's page changes."""
         return self._html("study_fragment.html", self._study_values(request))
+
+    async def assess(self, request: Request) -> Response:
+        """A radiologist's BI-RADS category for one breast."""
+        _from_our_own_page(request)
+        fields = await _form(request)
+        return await run_in_threadpool(self._assess, request, fields)
 
     def picture(self, request: Request) -> Response:
         """A picture that a worker made of an analysed view."""
@@ -119,6 +127,19 @@ class Pages:
         """A page that says what went wrong and what to do."""
         values = {"code": status, "title": title, "reason": reason, "advice": advice}
         return self._html("error.html", values, status)
+
+    def _assess(self, request: Request, fields: Mapping[str, str]) -> Response:
+        if not self._settings.assistance.birads:
+            raise HTTPException(404, "No categories are taken: assistance.birads is off.")
+        uid = request.path_params["uid"]
+        if not is_uid(uid):
+            raise HTTPException(404, "No image of this study was ever received here.")
+        try:
+            side, category = category_of(f"{fields.get('breast', '')} {fields.get('category', '')}")
+            self._ledger.revisions.assess(uid, side, category, actor="page")
+        except (ConfigurationError, LedgerError) as error:
+            raise HTTPException(409, str(error)) from error
+        return RedirectResponse(f"/study/{uid}", status_code=303)
 
     def _search(self, text: str) -> Response:
         if not text:
@@ -156,7 +177,8 @@ class Pages:
             workers=len(workers),
             destinations=len(self._settings.destinations),
         )
-        return {"page": page}
+        categories = CATEGORIES if self._settings.assistance.birads else ()
+        return {"page": page, "categories": categories}
 
     def _html(self, template: str, values: Mapping[str, object], status: int = 200) -> Response:
         text = self._templates.get_template(template).render(values)
@@ -179,15 +201,24 @@ def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, st
     return [*always, *(figure for figure in sometimes if figure[1])]
 
 
-async def _search_words(request: Request) -> str:
-    """The field ``q`` of a small form, trimmed."""
+def _from_our_own_page(request: Request) -> None:
+    """Refuse what a page of somebody else's made the browser send."""
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    origin = request.headers.get("Origin")
+    strange = origin is not None and origin.partition("://")[2] != request.headers.get("Host")
+    if site not in {"same-origin", "none"} or strange:
+        raise HTTPException(403, "The request came from another site; use this node's own page.")
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a small form, trimmed; the first of each name."""
     body = b""
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_FORM_BYTES:
-                raise HTTPException(413, "The search text is too long: an identifier is enough.")
+                raise HTTPException(413, "The text is too long: an identifier is enough.")
     except ClientDisconnect:
-        return ""
+        return {}
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
-    return fields.get("q", [""])[0].strip()
+    return {name: values[0].strip() for name, values in fields.items()}

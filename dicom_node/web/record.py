@@ -56,6 +56,7 @@ class Breast:
     p_malignant: float | None
     decision: str
     views: tuple[ViewFigures, ...]
+    assistance: str = ""  # what is suggested for the radiologist's category
 
     @property
     def side(self) -> str:
@@ -126,6 +127,7 @@ def _breast(finding: Mapping[str, Any]) -> Breast:
         p_malignant=_number(finding["p_malignant"]),
         decision=str(finding["decision"]),
         views=tuple(_views(finding["views"])),
+        assistance=str((finding.get("assistance") or {}).get("text", "")),
     )
 
 

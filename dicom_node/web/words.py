@@ -114,6 +114,7 @@ _EVENTS = {
     ("instance", "received_patient_mismatch"): "image received with another Patient ID",
     ("study", "closed"): "exam closed",
     ("study", "reopened"): "exam reopened",
+    ("assessment", "given"): "radiologist's category",
     ("job", "created"): "analysis ordered",
     ("job", "claimed"): "analysis began",
     ("job", "lease_lost"): "worker lost",

@@ -132,6 +132,42 @@ def test_the_card_decides_where_benign_ends(p_malignant: float, decision: str) -
     assert [finding.decision for finding in analysis.findings] == ["no_lesion", decision]
 
 
+BIRADS = {"birads_lower_below": 0.05, "birads_higher_from": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("p_malignant", "category", "suggestion"),
+    [
+        (0.01, "4A", "consider lower"),
+        (0.01, "4C", "no change"),
+        (0.95, "4B", "consider higher"),
+        (0.5, "4A", "no change"),
+    ],
+)
+def test_a_radiologists_category_is_answered_with_a_suggestion(
+    p_malignant: float, category: str, suggestion: str
+) -> None:
+    faps = KnownAnswer("R", p_malignant)
+    faps.thresholds = {**CARD.thresholds, **BIRADS}
+    run = replace(RUN, categories={"R": category, "L": category})
+    analysis, results = analyse(exam(), run, faps, VIEWS)
+    right, left = analysis.findings
+    assert right.assistance.suggestion == suggestion
+    assert left.assistance.suggestion is None
+    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1]))
+    words = sr.to_json()
+    assert f"the radiologist's BI-RADS {category}: {suggestion}" in words
+    assert f"nothing is suggested for BI-RADS {category}" in words
+    assert "111005" not in words  # no category of the machine's own
+
+
+def test_without_a_category_nothing_is_suggested() -> None:
+    analysis, results = analyse(exam(), RUN, KnownAnswer("R", 0.99), VIEWS)
+    assert [finding.assistance for finding in analysis.findings] == [None, None]
+    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1]))
+    assert "BI-RADS" not in sr.to_json()
+
+
 def test_a_missing_image_makes_the_exam_partial_and_is_named() -> None:
     left_out = ("L", "MLO", "low_energy")
     analysis, _ = analyse(exam(left_out), RUN, KnownAnswer(), VIEWS)

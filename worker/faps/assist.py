@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+from dicom_node.errors import BundleError
+from worker.contracts import ModelCard
+
 
 class Suggestion(enum.Enum):
     """A direction to consider; never a category of the machine's own."""
@@ -16,6 +19,26 @@ class Suggestion(enum.Enum):
 
 LOWERED = frozenset({"4A"})  # nothing more suspicious is ever talked down
 RAISED = frozenset({"4", "4A", "4B", "4C"})
+
+
+LIMITS = ("birads_lower_below", "birads_higher_from")
+
+
+def require_limits(card: ModelCard) -> None:
+    """Raise where a bundle cannot suggest anything.
+
+    Raises
+    ------
+    BundleError
+        When its card lacks the limits.
+    """
+    missing = [name for name in LIMITS if name not in card.thresholds]
+    if missing:
+        raise BundleError(
+            f"bundle {card.name}: its card has no thresholds {' and '.join(missing)}, without "
+            "which nothing is suggested for BI-RADS 4; use a bundle with them, or set "
+            "assistance.birads to false"
+        )
 
 
 def suggest(category: str, p_malignant: float, thresholds: Mapping[str, float]) -> Suggestion:

@@ -9,7 +9,7 @@ from typing import Any
 from worker.contracts import Analysis, Finding, Lesion, ModelCard, ResultObject
 from worker.report.identity import NamedView, named_views, tracking
 from worker.report.outline import thin
-from worker.report.wording import RESEARCH_USE, conclusion, limitations
+from worker.report.wording import RESEARCH_USE, assistance_text, conclusion, limitations
 
 SCHEMA = "faps-analysis/1"
 
@@ -31,7 +31,10 @@ def record(analysis: Analysis, results: Iterable[ResultObject]) -> bytes:
         model              {name, version, uuid, sha256, family, thresholds, statement,
                             clinical, signed}
         findings           one per breast: {laterality "L" | "R", p_malignant [0, 1] or null,
-                            decision "malignant" | "benign" | "indeterminate" | "no_lesion", views}
+                            decision "malignant" | "benign" | "indeterminate" | "no_lesion",
+                            assistance (null without a radiologist's category) {category,
+                            suggestion "consider lower" | "no change" | "consider higher" | null,
+                            lower_below, higher_from [0, 1], text}, views}
         findings[].views   {key "R-CC", view "CC", gate, spacing_mm [row, column] or null,
                             spacing_rule, low_energy_sop_instance_uid,
                             recombined_sop_instance_uid, rows, columns, pairing {evidence, weak},
@@ -107,6 +110,9 @@ def _finding(
         "laterality": finding.laterality,
         "p_malignant": _number(finding.p_malignant),
         "decision": finding.decision,
+        "assistance": None
+        if finding.assistance is None
+        else {**vars(finding.assistance), "text": assistance_text(finding)},
         "views": [_view(analysis, view, segs.get(view.key)) for view in views],
     }
 

@@ -67,7 +67,7 @@ def conclusion(analysis: Analysis) -> str:
             "it is not suitable" if analysis.status is Status.UNSUITABLE else "an error occurred"
         )
         return f"This exam could not be analysed, as {cause}: {reason} {_NOT_NEGATIVE}"
-    parts = [_of_breast(finding) for finding in analysis.findings]
+    parts = [words for finding in analysis.findings for words in _of_breast(finding)]
     if analysis.status is Status.PARTIAL:
         parts.insert(0, f"The analysis is incomplete: {reason}")
     if not analysis.findings:
@@ -86,7 +86,28 @@ def views_text(finding: Finding) -> str:
     return ", ".join(ascii_text(view.pair.view) for view in finding.views)
 
 
-def _of_breast(finding: Finding) -> str:
+def _of_breast(finding: Finding) -> Iterator[str]:
+    yield _found(finding)
+    if finding.assistance is not None:
+        yield assistance_text(finding)
+
+
+def assistance_text(finding: Finding) -> str:
+    """What the result suggests for the radiologist's category; empty where none is known."""
+    given = finding.assistance
+    if given is None:
+        return ""
+    side, category = SIDE_NAMES[finding.laterality], ascii_text(given.category)
+    if given.suggestion is None or finding.p_malignant is None:
+        return f"{side}: no lesion found, so nothing is suggested for BI-RADS {category}."
+    return (
+        f"{side}: suggestion for the radiologist's BI-RADS {category}: {given.suggestion} "
+        f"(probability {percent(finding.p_malignant)} %; lower below {percent(given.lower_below)} %"
+        f", higher from {percent(given.higher_from)} %). The category remains the radiologist's."
+    )
+
+
+def _found(finding: Finding) -> str:
     side = SIDE_NAMES[finding.laterality]
     found = [
         f"{count(len(view.lesions), 'lesion')} in {ascii_text(view.pair.view)}"

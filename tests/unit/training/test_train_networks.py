@@ -12,7 +12,6 @@ from worker.contracts import Frame
 from worker.evaluation.overlap import dice
 from worker.exam.pixels import BRIGHTEST, OUTSIDE
 from worker.faps.crop import CropRule
-from worker.faps.predictor import Calibration
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
 from worker.training import classification, loop, segmentation
@@ -21,7 +20,7 @@ from worker.training.bundle import CROP
 from worker.training.classification import Crop, found_crops, lesion_crops
 from worker.training.folds import parts
 from worker.training.loop import Schedule, Watch
-from worker.training.measure import Scored, choose_gate, graded, platt, scored
+from worker.training.measure import choose_gate, graded
 from worker.training.sample import Sample, blanked
 
 SIZE = (96, 64)
@@ -257,53 +256,3 @@ def test_crops_are_cut_where_a_network_looks_whatever_the_class():
     )
     assert [classification.class_of(crop) for crop in crops] == ["malignant", "benign", "empty"]
     assert all(isinstance(crop, Crop) for crop in crops)
-
-
-def test_views_of_one_breast_are_scored_together_and_apart_from_the_other_breast():
-    torch.manual_seed(0)
-    network = FapsClassifier(width=0.05, pyramid="semseg", in_channels=1, energies=1).eval()
-    cc = blob(1)
-    mlo = replace(blob(2), group=cc.group, name=cc.name.replace("CC", "MLO"))
-    other = replace(blob(3, malignant=False), group=cc.group, name=cc.name.replace("_L_", "_R_"))
-    found = scored(network, lesion_crops([cc, mlo, other], RULE), RULE, ("recombined",))
-    alone = scored(network, lesion_crops([mlo], RULE), RULE, ("recombined",))
-    assert found.classes == ("malignant", "benign")
-    single = scored(network, lesion_crops([cc], RULE), RULE, ("recombined",))
-    assert found.logits[0] == pytest.approx((alone.logits[0] + single.logits[0]) / 2, abs=1e-6)
-
-
-def test_benign_and_empty_breasts_are_told_apart_in_the_figures():
-    classes = ("malignant", "malignant", "benign", "empty")
-    table = Scored(np.array([2.0, 0.5, 1.0, -1.0]), np.zeros(4), classes).as_table(Calibration())
-    assert table["auc"] == 0.5
-    assert table["auc_rest"] == 0.75
-    assert (table["malignant"], table["benign"], table["empty"]) == (2, 1, 1)
-
-
-def test_platt_scaling_finds_the_slope_of_overconfident_logits():
-    rng = np.random.default_rng(0)
-    truth = rng.normal(0, 2, 4000)
-    labels = rng.random(4000) < 1 / (1 + np.exp(-truth))
-    logits = truth * 5 + 3
-    classes = tuple("malignant" if label else "benign" for label in labels)
-    found = Scored(logits, np.zeros_like(logits), classes)
-    calibration = platt(found)
-    assert calibration.slope == pytest.approx(0.2, rel=0.25)
-    assert calibration.evidence == 0.0
-    before, after = found.as_table(Calibration()), found.as_table(calibration)
-    assert after["brier"] < before["brier"]
-    assert after["auc"] == before["auc"]
-
-
-def test_evidence_of_the_segmentation_counts_where_it_tells_malignant_from_benign():
-    rng = np.random.default_rng(0)
-    logits, evidence = rng.normal(0, 1, 2000), rng.normal(4, 2, 2000)
-    labels = rng.random(2000) < 1 / (1 + np.exp(4 - 0.5 * logits - evidence))
-    classes = tuple("malignant" if label else "benign" for label in labels)
-    found = Scored(logits, evidence, classes)
-    calibration = platt(found)
-    assert calibration.evidence == pytest.approx(1.0, rel=0.25)
-    without = Calibration(calibration.slope, calibration.intercept)
-    assert found.as_table(calibration)["auc"] > found.as_table(without)["auc"] + 0.1
-    # Evidence that speaks against its own lesions is left aside, not turned round.
-    assert platt(Scored(logits, -evidence, classes)).evidence == 0.0
