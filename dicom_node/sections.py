@@ -129,6 +129,9 @@ class Worker(Section):
     allow_unsigned: bool = Field(
         default=False, description="Take a bundle that nobody signed; every result then says so"
     )
+    engine: Literal["torch", "compile", "onnx", "fastest"] = Field(
+        "torch", description="What computes the networks; fastest: measured at every start"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of one analysis; 0: all cores")
     lease_s: Seconds = Field(60.0, description="A job whose worker is silent so long is free again")
     embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")

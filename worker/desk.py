@@ -150,6 +150,8 @@ class Desk:
                 allow_unsigned=worker.allow_unsigned,
                 trusted=worker.trusted_keys,
                 threads=threads,
+                engine=worker.engine,
+                report=self._log.info,
             )
             if self._settings.assistance.birads:
                 require_limits(self._faps.card)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from worker.bundle import (
     weights_of,
 )
 from worker.contracts import Frame, ModelCard, PreparedView
+from worker.engine import TORCH, with_engine
 from worker.faps.crop import CropRule
 from worker.faps.ensemble import Classifier, FapsClassifiers, RefineNets, Segmenter
 from worker.faps.predictor import Calibration, Faps, lesion_probability
@@ -37,11 +39,14 @@ def load(
     allow_unsigned: bool = False,
     trusted: Sequence[Path] = (),
     threads: int | None = None,
+    engine: str = TORCH,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> Faps:
     """The networks of a bundle, verified against its checksums and golden outputs, and warmed up.
 
     ``trusted`` are public keys beside the shipped ones, ``threads`` sets how many cores torch may
-    use; None leaves it as it is.
+    use; None leaves it as it is. ``engine`` is as for ``with_engine``, which says what it finds to
+    ``report``.
 
     Raises
     ------
@@ -68,9 +73,14 @@ def load(
         faps = build(bundle.card, bundle.raw)
     _fill(faps.segmentation, path / weights_of(SEGMENTATION))
     _fill(faps.classification, path / weights_of(CLASSIFICATION))
-    prove({SEGMENTATION: faps.segmentation, CLASSIFICATION: faps.classification}, bundle)
+    _prove_both(faps, bundle)
+    faps = with_engine(faps, engine, partial(_prove_both, bundle=bundle), report)
     _warm_up(faps)
     return faps
+
+
+def _prove_both(faps: Faps, bundle: Bundle) -> None:
+    prove({SEGMENTATION: faps.segmentation, CLASSIFICATION: faps.classification}, bundle)
 
 
 def load_network(bundle: Bundle, network: str) -> Segmenter | Classifier:

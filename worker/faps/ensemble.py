@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,26 +42,47 @@ class FapsClassifiers(nn.Module):
     @property
     def weight(self) -> Tensor:
         """Weights (2, energies * K * C) of the joint linear layer."""
-        each = [m.weight.reshape(2, self.energies, -1) for m in self._classifiers()]
+        each = [m.weight.reshape(2, self.energies, -1) for m in self.classifiers]
         return torch.cat(each, dim=2).flatten(1) / len(self.members)
 
     def pyramid(self, images: Tensor) -> Tensor:
         """Images (N, in_channels, S, S) → pyramid maps (N, K * C, s, s) of all members."""
-        return torch.cat([m.pyramid(images) for m in self._classifiers()], dim=1)
+        return torch.cat([m.pyramid(images) for m in self.classifiers], dim=1)
 
     def features(self, crops: Tensor, present: Tensor | None = None) -> Tensor:
         """Crops (N, energies, S, S) → last pyramid maps (N, energies, K * C, s, s)."""
-        return torch.cat([m.features(crops, present) for m in self._classifiers()], dim=2)
+        return torch.cat([m.features(crops, present) for m in self.classifiers], dim=2)
 
     def logits(self, maps: Tensor) -> Tensor:
         """Maps (N, energies, K * C, s, s) → logits (N, 2): benign, malignant."""
         parts = maps.chunk(len(self.members), dim=2)
-        logits = [m.logits(p) for m, p in zip(self._classifiers(), parts, strict=True)]
+        logits = [m.logits(p) for m, p in zip(self.classifiers, parts, strict=True)]
         return torch.stack(logits).mean(dim=0)
 
-    def _classifiers(self) -> list[FapsClassifier]:
+    @property
+    def classifiers(self) -> list[FapsClassifier]:
+        """The members."""
         return [m for m in self.members if isinstance(m, FapsClassifier)]
 
 
-Segmenter = RefineNet | RefineNets
+class Fast(nn.Module):
+    """A network's function computed by other hands than torch's modules."""
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whatever the network answers."""
+        return self._run(x)
+
+
+Segmenter = RefineNet | RefineNets | Fast
 Classifier = FapsClassifier | FapsClassifiers
+
+
+def classifiers_of(classifier: Classifier) -> list[FapsClassifier]:
+    """The classifiers that answer together, or the one that answers alone."""
+    if isinstance(classifier, FapsClassifier):
+        return [classifier]
+    return classifier.classifiers

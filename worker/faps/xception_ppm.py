@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 import torch
@@ -170,19 +171,26 @@ class FapsClassifier(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.trunk: Xception | EfficientNetLite = (
+        trunk = (
             Xception(width=width, in_channels=in_channels)
             if backbone == "xception"
             else EfficientNetLite(in_channels=in_channels)
         )
         bottleneck = max(8, round(FAPS_BOTTLENECK * width))
-        widths = self.trunk.channels
+        self.trunk: nn.Module = trunk
+        widths = trunk.channels
         last = widths if isinstance(widths, int) else widths[-1]
         self.ppm = PPM(last, pyramid, bottleneck=bottleneck)
         self.dropout = nn.Dropout(dropout)
         self.energies = energies
         self.in_channels = in_channels
         self.fc = nn.Linear(self.ppm.channels * energies, 2)
+
+    def without_trunk(self) -> FapsClassifier:
+        """A classifier that shares every other part with this one."""
+        twin = copy.copy(self)
+        twin._modules = {k: m for k, m in self._modules.items() if k != "trunk"}  # noqa: SLF001 - its own
+        return twin
 
     @property
     def weight(self) -> Tensor:
