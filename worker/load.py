@@ -31,6 +31,7 @@ from worker.faps.ensemble import Classifier, FapsClassifiers, RefineNets, Segmen
 from worker.faps.predictor import Calibration, Faps, lesion_probability
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
+from worker.storage import read
 
 
 def load(
@@ -155,12 +156,7 @@ def build(card: ModelCard, raw: Mapping[str, Any]) -> Faps:
 def _fill(network: nn.Module, weights: Path) -> None:
     """Give ``network`` the weights of a safetensors file: every one of them and no other."""
     try:
-        stored = load_file(weights)
-        network.load_state_dict(
-            {name: t.float() if t.is_floating_point() else t for name, t in stored.items()},
-            strict=True,
-            assign=True,
-        )
+        network.load_state_dict(read(weights), strict=True, assign=True)
     except (SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise BundleError(

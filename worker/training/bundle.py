@@ -24,6 +24,7 @@ from worker.bundle import (
 )
 from worker.exam.pixels import BRIGHTEST, GRID, OUTSIDE
 from worker.load import GOLDEN_NAMES, golden_output, network_of
+from worker.storage import stored, widened
 
 # The first bundle's networks (faps.md §2.3): 3.0 M and 1.6 M parameters.
 SEGMENTATION_NET: dict[str, Any] = {
@@ -42,6 +43,7 @@ CLASSIFICATION_NET: dict[str, Any] = {
 }
 CROP: dict[str, Any] = {"size": 160, "margin": 2.0, "smallest": 64, "outside": OUTSIDE}
 SIZE = (384, 216)  # of a view as the segmentation network is given it: Dice 0.64, at GRID 0.62
+LARGEST = 38_000_000  # bytes of weights: a bundle shall stay below 40 MB
 GOLDEN_TOLERANCE = 1e-3  # other machines' BLAS differ by 1e-5; a wrong weight by far more
 GOLDEN_SIZE = (64, 64)
 
@@ -118,53 +120,52 @@ def write_bundle(
 ) -> None:
     """Bundle folder ``out`` from a card and the state dicts of its networks, one or both.
 
-    Replaces what was there. Weights are stored as fp16 and used as fp32, or kept as they are where
-    ``exact``: the golden outputs are those of the stored weights, so ``load`` proves what it reads.
-    A signature ends with the bundle that it was made for.
+    Replaces what was there. Weights are stored as fp16, as int8 where fp16 would be more than
+    ``LARGEST``, or as they are where ``exact``; they are used as fp32. The golden outputs are those
+    of the stored weights, so ``load`` proves what it reads. A signature ends with the bundle that
+    it was made for.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in (SIGNATURE, *map(weights_of, NETWORKS)):
         (out / name).unlink(missing_ok=True)
     (out / CARD).write_text(toml_text(card), encoding="utf-8")
+    numbers = sum(t.numel() for state in states.values() for t in state.values())
+    small = not exact and numbers * 2 > LARGEST
     golden: dict[str, torch.Tensor] = {}
     for name, state in states.items():
-        stored = _stored(state, exact=exact)
-        (out / weights_of(name)).write_bytes(save(stored))
-        golden |= _golden(name, card, stored)
+        files = stored(state, exact=exact, small=small)
+        (out / weights_of(name)).write_bytes(save(files))
+        size = GOLDEN_SIZE if exact or name != SEGMENTATION else tuple(card["input"]["size"])
+        golden |= _golden(name, card, widened(files), size)
     (out / GOLDEN).write_bytes(save({key: t.contiguous() for key, t in golden.items()}))
-    files = (CARD, *map(weights_of, states), GOLDEN)
-    sums = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}" for name in files]
+    files_written = (CARD, *map(weights_of, states), GOLDEN)
+    sums = [
+        f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}" for name in files_written
+    ]
     (out / SUMS).write_text("\n".join(sums) + "\n", encoding="utf-8")
 
 
 def _golden(
-    name: str, card: Mapping[str, Any], stored: Mapping[str, torch.Tensor]
+    name: str,
+    card: Mapping[str, Any],
+    weights: dict[str, torch.Tensor],
+    size: tuple[int, ...],
 ) -> dict[str, torch.Tensor]:
-    """A fixed input with the answer of one network to it, under the names of the golden file."""
+    """A fixed input with the answer of one network to it, under the names of the golden file.
+
+    A view has the ``size`` at which the bundle works: loading then warms up what it proves.
+    """
     network = network_of(name, card)
-    wide = {k: t.float() if t.is_floating_point() else t for k, t in stored.items()}
-    network.load_state_dict(wide, strict=True, assign=True)
+    network.load_state_dict(weights, strict=True, assign=True)
     dice = torch.Generator().manual_seed(7)
     if name == SEGMENTATION:
-        shape = (1, int(card[name]["in_channels"]), *GOLDEN_SIZE)
+        shape = (1, int(card[name]["in_channels"]), *size)
         inputs = torch.rand(shape, generator=dice) * (BRIGHTEST - OUTSIDE) + OUTSIDE
     else:
-        shape = (2, len(card[name]["energies"]), *GOLDEN_SIZE)
+        shape = (2, len(card[name]["energies"]), *size)
         inputs = torch.rand(shape, generator=dice) * 4 - 2
     question, answer = GOLDEN_NAMES[name]
     return {question: inputs, answer: golden_output(network.eval(), inputs)}
-
-
-def _stored(state: Mapping[str, torch.Tensor], *, exact: bool) -> dict[str, torch.Tensor]:
-    """State dict as it goes into a file, each tensor in memory of its own."""
-    return {
-        key: (t if exact or not t.is_floating_point() else t.half())
-        .detach()
-        .cpu()
-        .contiguous()
-        .clone()
-        for key, t in state.items()
-    }
 
 
 def toml_text(table: Mapping[str, Any], prefix: str = "") -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from dicom_node.domain.identifiers import derive_id
 from dicom_node.errors import BundleError
 from worker.bundle import CARD, NETWORKS, SEGMENTATION, open_bundle, weights_of
 from worker.load import network_of
+from worker.storage import read
 from worker.training.bundle import base_card, write_bundle
 from worker.training.foreign import (
     EFFICIENTNET_LITE,
@@ -175,7 +175,7 @@ def _beside(out: Path, kind: Kind, name: str) -> tuple[dict[str, Any], dict[str,
     if (out / CARD).exists():
         bundle = open_bundle(out)
         others = [network for network in bundle.networks if network != kind]
-        return dict(bundle.raw), {other: load_file(out / weights_of(other)) for other in others}
+        return dict(bundle.raw), {other: read(out / weights_of(other)) for other in others}
     card = base_card(name, "0.0.0")
     for network in NETWORKS:
         del card[network]
