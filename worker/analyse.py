@@ -16,6 +16,7 @@ from worker.contracts import (
     Assistance,
     Finding,
     FloatImage,
+    Gate,
     ModelCard,
     ResultObject,
     Role,
@@ -23,9 +24,10 @@ from worker.contracts import (
     Status,
     ViewResult,
 )
-from worker.exam.lesions import outline
+from worker.exam.gates import gate_of
+from worker.exam.lesions import MOST_LESIONS, outline
 from worker.faps.assist import suggest
-from worker.faps.predictor import Faps
+from worker.faps.predictor import Answer, Faps
 from worker.reading import READ_AHEAD, ReadView, Source, read_headers, read_views
 from worker.report.encode import encode
 from worker.report.identity import NamedView, named_views
@@ -92,13 +94,19 @@ def _segment(view: ReadView, faps: Faps, stopwatch: Stopwatch) -> _Seen:
         low_energy=view.low_energy.ds,
         recombined=view.recombined.ds,
         frame=frame,
-        lesions=lesions,
+        lesions=lesions[:MOST_LESIONS],
         heat_map=None,
-        gate="lesion" if lesions else "no_lesion",
+        gate=_gate_of_view(len(lesions)),
         spacing_mm=spacing,
         spacing_rule=rule,
     )
     return _Seen(view, result, probability)
+
+
+def _gate_of_view(lesions: int) -> str:
+    if lesions > MOST_LESIONS:
+        return "many_lesions"
+    return "lesion" if lesions else "no_lesion"
 
 
 def _classify(side: str, seen: Sequence[_Seen], run: RunIdentity, faps: Faps) -> Finding:
@@ -107,11 +115,18 @@ def _classify(side: str, seen: Sequence[_Seen], run: RunIdentity, faps: Faps) ->
     if not positive:
         nothing = Finding(side, tuple(s.result for s in seen), None, "no_lesion")
         return _assisted(nothing, run, faps)
-    p_malignant, maps = faps.classify([(s.view.prepared, s.probability) for s in positive])
-    heat = {id(s): heat_map for s, heat_map in zip(positive, maps, strict=True)}
+    gate = gate_of([s.result for s in positive])
+    if gate is not None:
+        shown = tuple(s.result for s in seen)
+        return _assisted(Finding(side, shown, None, "not_assessed", gate), run, faps)
+    answer = faps.classify([(s.view.prepared, s.probability) for s in positive])
+    heat = {id(s): heat for s, heat in zip(positive, answer.heat_maps, strict=True)}
     results = tuple(replace(s.result, heat_map=heat.get(id(s))) for s in seen)
-    found = Finding(side, results, p_malignant, _decision(p_malignant, faps.card))
-    return _assisted(found, run, faps)
+    decision = _decision(answer.p_malignant, faps.card)
+    gate = _disagreement(answer, [s.view.pair.view for s in positive], faps.card)
+    if gate is not None:
+        decision = "indeterminate"
+    return _assisted(Finding(side, results, answer.p_malignant, decision, gate), run, faps)
 
 
 def _assisted(finding: Finding, run: RunIdentity, faps: Faps) -> Finding:
@@ -124,6 +139,17 @@ def _assisted(finding: Finding, run: RunIdentity, faps: Faps) -> Finding:
     suggestion = None if p is None else suggest(category, p, limits).value
     lower, higher = limits["birads_lower_below"], limits["birads_higher_from"]
     return replace(finding, assistance=Assistance(category, suggestion, lower, higher))
+
+
+def _disagreement(answer: Answer, names: Sequence[str], card: ModelCard) -> Gate | None:
+    """Views that would each be decided the other way: their mean says nothing."""
+    by_view = {name: _decision(p, card) for name, p in zip(names, answer.by_view, strict=True)}
+    if not {"malignant", "benign"} <= set(by_view.values()):
+        return None
+    words = ", ".join(
+        f"{name} {100 * p:.1f} %" for name, p in zip(names, answer.by_view, strict=True)
+    )
+    return Gate("views_disagree", f"the views contradict each other ({words})")
 
 
 def _decision(p_malignant: float, card: ModelCard) -> str:

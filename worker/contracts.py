@@ -85,7 +85,8 @@ class ViewResult:
     """One analysed view: the pair it came from, its headers, its lesions and its heat map.
 
     ``heat_map`` (H, W) float32 in [0, 1] on the network grid of ``frame``; None without a lesion.
-    ``gate`` is ``"lesion"`` or the reason why no lesion is reported (``"no_lesion"``).
+    ``gate`` is ``"lesion"``, ``"many_lesions"`` where there are more than are reported, or
+    ``"no_lesion"``.
     """
 
     pair: ViewPair
@@ -97,6 +98,14 @@ class ViewResult:
     gate: str
     spacing_mm: tuple[float, float] | None
     spacing_rule: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Why a breast's probability is not given, or not to be relied on: a code and a sentence."""
+
+    code: str  # "many_lesions", "lesion_size", "lesion_at_edge", "views_disagree"
+    text: str
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,8 @@ class Finding:
     laterality: str  # "L" or "R"
     views: tuple[ViewResult, ...]
     p_malignant: float | None
-    decision: str  # "malignant" | "benign" | "indeterminate" | "no_lesion"
+    decision: str  # "malignant" | "benign" | "indeterminate" | "not_assessed" | "no_lesion"
+    gate: Gate | None = None  # without a probability where "not_assessed"
     assistance: Assistance | None = None  # where a radiologist's category is known
 
 

@@ -82,6 +82,7 @@ DELIVERY_TONES: dict[str, Tone] = {
 DECISION_TONES: dict[str, Tone] = {
     "malignant": "warn",
     "indeterminate": "warn",
+    "not_assessed": "warn",
     "benign": "quiet",
     "no_lesion": "quiet",
 }

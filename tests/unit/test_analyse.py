@@ -17,7 +17,8 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from dicom_node.domain.header import header_from
 from dicom_node.domain.identifiers import derive_uid
 from worker.analyse import analyse, report_failure
-from worker.contracts import ModelCard, PreparedView, Role, RunIdentity, Status
+from worker.contracts import Gate, ModelCard, PreparedView, Role, RunIdentity, Status
+from worker.faps.predictor import Answer
 from worker.reading import Source
 from worker.training.cem_dicom import cem_dataset, code_item
 from worker.training.phantom import phantom_exam
@@ -47,6 +48,7 @@ class KnownAnswer:
     def __init__(self, sides: str = "R", p_malignant: float = 0.8) -> None:
         self.sides, self.p_malignant = sides, p_malignant
         self.asked: list[int] = []
+        self.by_view: tuple[float, ...] = ()
 
     def segment(self, view: PreparedView) -> np.ndarray:
         probability = np.zeros(self.grid, np.float32)
@@ -55,9 +57,11 @@ class KnownAnswer:
             probability[200:240, 60:100] = 0.9
         return probability
 
-    def classify(self, views: Sequence) -> tuple[float, tuple[np.ndarray, ...]]:
+    def classify(self, views: Sequence) -> Answer:
         self.asked.append(len(views))
-        return self.p_malignant, tuple(np.ones(self.grid, np.float32) for _ in views)
+        maps = tuple(np.ones(self.grid, np.float32) for _ in views)
+        by_view = self.by_view or (self.p_malignant,) * len(views)
+        return Answer(self.p_malignant, maps, by_view)
 
 
 @cache
@@ -130,6 +134,41 @@ def test_both_views_of_a_breast_decide_together() -> None:
 def test_the_card_decides_where_benign_ends(p_malignant: float, decision: str) -> None:
     analysis, _ = analyse(exam(), RUN, KnownAnswer("L", p_malignant), VIEWS)
     assert [finding.decision for finding in analysis.findings] == ["no_lesion", decision]
+
+
+def test_a_breast_outside_the_intended_use_is_outlined_and_gets_no_probability() -> None:
+    class Many(KnownAnswer):
+        def segment(self, view: PreparedView) -> np.ndarray:
+            probability = super().segment(view)
+            for row in (60, 110, 300, 350) if probability.any() else ():
+                probability[row : row + 20, 60:80] = 0.9
+            return probability
+
+    faps = Many("R", 0.99)
+    analysis, results = analyse(exam(), RUN, faps, VIEWS)
+    right, left = analysis.findings
+    assert (right.decision, right.p_malignant) == ("not_assessed", None)
+    assert right.gate is not None
+    assert right.gate.code == "many_lesions"
+    assert [len(view.lesions) for view in right.views] == [3, 3]
+    assert left.decision == "no_lesion"
+    assert faps.asked == []
+    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1])).to_json()
+    assert "no probability is given: R CC: more than 3 lesions" in sr
+    assert '"111047"' not in sr
+
+
+def test_views_that_contradict_each_other_are_indeterminate() -> None:
+    faps = KnownAnswer("R", 0.7)
+    faps.by_view = (0.95, 0.05)
+    analysis, results = analyse(exam(), RUN, faps, VIEWS)
+    right, _ = analysis.findings
+    assert (right.decision, right.p_malignant) == ("indeterminate", 0.7)
+    assert right.gate == Gate(
+        "views_disagree", "the views contradict each other (CC 95.0 %, MLO 5.0 %)"
+    )
+    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1])).to_json()
+    assert "the views contradict each other (CC 95.0 %, MLO 5.0 %)." in sr
 
 
 BIRADS = {"birads_lower_below": 0.05, "birads_higher_from": 0.9}

@@ -30,7 +30,9 @@ def outline(
     *,
     thresholds: Mapping[str, float],
 ) -> tuple[Lesion, ...]:
-    """Lesions of one view, largest first, at most three; empty when there is none.
+    """Lesions of one view, largest first; empty when there is none.
+
+    At most one more than ``MOST_LESIONS`` are given: who asks then knows that there are too many.
 
     The gate comes before any adaptive step: the authors' Otsu threshold finds a lesion in every
     map and marked half of an empty one (faps.md §0.6).
@@ -57,7 +59,7 @@ def outline(
     found.sort(key=lambda entry: -entry[0])
     lesions = (
         _lesion(np.where(_neighbourhood(component), smooth, 0.0), frame, spacing_mm, limits, peak)
-        for _, peak, component in found[:MOST_LESIONS]
+        for _, peak, component in found[: MOST_LESIONS + 1]
     )
     return tuple(lesion for lesion in lesions if lesion is not None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +50,14 @@ def log_odds(peak: float) -> float:
     """
     p = min(max(peak, SUREST), 1 - SUREST)
     return math.log(p / (1 - p))
+
+
+class Answer(NamedTuple):
+    """What is said of one breast: over its views, where in each, and of each view for itself."""
+
+    p_malignant: float
+    heat_maps: tuple[FloatImage, ...]  # (H, W) in [0, 1] for each view
+    by_view: tuple[float, ...]  # probability of malignancy
 
 
 @dataclass(frozen=True)
@@ -96,9 +105,7 @@ class Faps:
         inside = view.image.max(axis=0) > self.crop.outside
         return np.where(inside, probability.numpy(), np.float32(0)).astype(np.float32)
 
-    def classify(
-        self, views: Sequence[tuple[PreparedView, FloatImage]]
-    ) -> tuple[float, tuple[FloatImage, ...]]:
+    def classify(self, views: Sequence[tuple[PreparedView, FloatImage]]) -> Answer:
         """Probability of malignancy of one breast's lesion, and a heat map (H, W) for each view.
 
         ``views`` are those in which the lesion was found, each with its mask or probability (H, W)
@@ -113,7 +120,7 @@ class Faps:
         if not views:
             raise ValueError("no view of the lesion is given; ask only where a lesion was found")
         threshold = float(self.thresholds["segment"])
-        evidence = sum(log_odds(float(lesion.max())) for _, lesion in views) / len(views)
+        evidence = [log_odds(float(lesion.max())) for _, lesion in views]
         squares = [square_around(lesion, self.crop, threshold) for _, lesion in views]
         channels = [ENERGIES.index(energy) for energy in self.energies]
         crops = torch.stack(
@@ -124,15 +131,20 @@ class Faps:
         )
         with torch.inference_mode():
             maps = self.classification.features(crops)  # (views, energies, C, s, s)
-            logits = self.classification.logits(maps).mean(dim=0)
+            logits = self.classification.logits(maps)
             weight = self.classification.weight
             heat = [
                 on_grid(activation_map(m, weight), square, self.grid)
                 for m, square in zip(maps, squares, strict=True)
             ]
-        return self.calibration.probability(logits, evidence), tuple(
-            np.where(view.image.max(axis=0) > self.crop.outside, h.numpy(), np.float32(0))
-            for h, (view, _) in zip(heat, views, strict=True)
+        calibrated = self.calibration.probability
+        return Answer(
+            calibrated(logits.mean(dim=0), sum(evidence) / len(evidence)),
+            tuple(
+                np.where(view.image.max(axis=0) > self.crop.outside, h.numpy(), np.float32(0))
+                for h, (view, _) in zip(heat, views, strict=True)
+            ),
+            tuple(calibrated(one, e) for one, e in zip(logits, evidence, strict=True)),
         )
 
 

@@ -31,7 +31,9 @@ def record(analysis: Analysis, results: Iterable[ResultObject]) -> bytes:
         model              {name, version, uuid, sha256, family, thresholds, statement,
                             clinical, signed}
         findings           one per breast: {laterality "L" | "R", p_malignant [0, 1] or null,
-                            decision "malignant" | "benign" | "indeterminate" | "no_lesion",
+                            decision "malignant" | "benign" | "indeterminate" | "not_assessed" |
+                            "no_lesion", gate (null or {code, text}: why there is no probability, or
+                            why it is not to be relied on),
                             assistance (null without a radiologist's category) {category,
                             suggestion "consider lower" | "no change" | "consider higher" | null,
                             lower_below, higher_from [0, 1], text}, views}
@@ -110,6 +112,7 @@ def _finding(
         "laterality": finding.laterality,
         "p_malignant": _number(finding.p_malignant),
         "decision": finding.decision,
+        "gate": None if finding.gate is None else vars(finding.gate),
         "assistance": None
         if finding.assistance is None
         else {**vars(finding.assistance), "text": assistance_text(finding)},

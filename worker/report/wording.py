@@ -99,7 +99,8 @@ def assistance_text(finding: Finding) -> str:
         return ""
     side, category = SIDE_NAMES[finding.laterality], ascii_text(given.category)
     if given.suggestion is None or finding.p_malignant is None:
-        return f"{side}: no lesion found, so nothing is suggested for BI-RADS {category}."
+        why = "no lesion found" if finding.decision == "no_lesion" else "no probability is given"
+        return f"{side}: {why}, so nothing is suggested for BI-RADS {category}."
     return (
         f"{side}: suggestion for the radiologist's BI-RADS {category}: {given.suggestion} "
         f"(probability {percent(finding.p_malignant)} %; lower below {percent(given.lower_below)} %"
@@ -117,6 +118,8 @@ def _found(finding: Finding) -> str:
     if not found:
         return f"{side} ({views_text(finding)}): no lesion found."
     words = f"{side}: {', '.join(found)}"
+    if finding.p_malignant is None and finding.gate is not None:
+        return f"{words}; no probability is given: {sentence(finding.gate.text)}"
     if finding.p_malignant is not None:
         words += f"; probability of malignancy {percent(finding.p_malignant)} %"
     return f"{words}; assessment of the model: {ascii_text(finding.decision)}."
@@ -133,6 +136,9 @@ def limitations(analysis: Analysis) -> Iterator[str]:
                 f"{SIDE_NAMES[finding.laterality]}: only {views_text(finding)} was analysed; "
                 "the model is meant for CC and MLO together."
             )
+        if finding.gate is not None and finding.p_malignant is not None:
+            yield f"{SIDE_NAMES[finding.laterality]}: {sentence(finding.gate.text)}"
+        yield from _found_in_some(finding)
         for view in finding.views:
             yield from _of_view(view)
     if analysis.findings:
@@ -142,6 +148,17 @@ def limitations(analysis: Analysis) -> Iterator[str]:
         yield (
             f"Revision {analysis.run.revision} of the results of this study: it takes the place "
             "of earlier ones."
+        )
+
+
+def _found_in_some(finding: Finding) -> Iterator[str]:
+    """A lesion is expected in both views: what one of them alone shows may be none."""
+    found = [ascii_text(view.pair.view) for view in finding.views if view.lesions]
+    empty = [ascii_text(view.pair.view) for view in finding.views if not view.lesions]
+    if found and empty:
+        yield (
+            f"{SIDE_NAMES[finding.laterality]}: a lesion was found in {', '.join(found)} and none "
+            f"in {', '.join(empty)}."
         )
 
 

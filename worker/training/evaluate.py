@@ -17,7 +17,7 @@ from worker.evaluation.cases import ClassificationCase, SegmentationCase
 from worker.evaluation.overlap import dice, hd95
 from worker.evaluation.page import write_page
 from worker.evaluation.summary import classification_summary, segmentation_summary
-from worker.exam.lesions import outline
+from worker.exam.lesions import MOST_LESIONS, outline
 from worker.faps.predictor import Faps
 from worker.training.datasets import views
 from worker.training.public import PublicView, sample_of
@@ -83,8 +83,9 @@ def answers_of(found: Iterable[PublicView], faps: Faps, step: Step) -> Answers:
         prepared = PreparedView(image=sample.image.astype(np.float32), frame=sample.frame)
         start = time.monotonic()
         probability = faps.segment(prepared)
-        lesions = outline(probability, prepared.frame, None, thresholds=faps.thresholds)
-        p = faps.classify([(prepared, probability)])[0] if lesions else None
+        every = outline(probability, prepared.frame, None, thresholds=faps.thresholds)
+        lesions = every[:MOST_LESIONS]
+        p = faps.classify([(prepared, probability)]).p_malignant if lesions else None
         answers.seconds.append(time.monotonic() - start)
         if (view.source in DRAWN or view.pathology == "Normal") and view.mask is not None:
             answers.segmentation.append(_outlined(view, view.mask, lesions))

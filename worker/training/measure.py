@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from worker.contracts import FloatImage, Mask
 from worker.evaluation.overlap import dice
 from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, proportion
-from worker.exam.lesions import outline
+from worker.exam.lesions import MOST_LESIONS, outline
 from worker.faps.crop import CropRule, cut
 from worker.faps.ensemble import Classifier
 from worker.faps.predictor import ENERGIES, Calibration, log_odds
@@ -74,7 +74,7 @@ def interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
 
 def reported(sample: Sample, probability: FloatImage, thresholds: Mapping[str, float]) -> Mask:
     """Everything the product would outline in a view, back on the network grid (H, W)."""
-    lesions = outline(probability, sample.frame, None, thresholds=thresholds)
+    lesions = outline(probability, sample.frame, None, thresholds=thresholds)[:MOST_LESIONS]
     union = np.zeros(probability.shape, dtype=np.bool_)
     for lesion in lesions:
         union |= mask_on_grid(lesion.mask, sample.frame)
