@@ -69,7 +69,10 @@ def analyse(
         list[str] | None, typer.Option(help='The radiologist\'s category of a breast: "R 4A"')
     ] = None,
 ) -> None:
-    """Analyse files without a network; writes SEG, SR, pictures and analysis.json."""
+    """Analyse files without a network; writes SEG, SR, pictures and analysis.json.
+
+    Results carry the time of the newest file: the same files give the same bytes.
+    """
     # torch takes seconds to import: commands that need none of it start at once.
     from worker.bundle import default_bundle  # noqa: PLC0415
     from worker.faps.assist import require_limits  # noqa: PLC0415
@@ -94,9 +97,7 @@ def analyse(
 
         if categories:
             require_limits(faps.card)
-        for analysis, where in analyse_files(
-            exams, out, faps, FULL_EXAM, _now(), view_begins, categories
-        ):
+        for analysis, where in analyse_files(exams, out, faps, FULL_EXAM, view_begins, categories):
             progress.advance(bar)
             console.print(f"{where}: {analysis.status.value}", analysis.reason, markup=False)
             for finding in analysis.findings:
@@ -136,6 +137,7 @@ def phantom(
             malignant=malignant,
             run=run,
             acquired=_now(),
+            masks=True,
             progress=step,
         )
     console.print(f"{exams} synthetic exams in {out}. Research use, not for diagnosis.")

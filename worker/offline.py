@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydicom import dcmread
@@ -29,6 +29,7 @@ class FileExam:
     study_instance_uid: str
     sources: tuple[Source, ...]
     input_hash: str
+    written_at: datetime  # newest of its files
 
 
 def find_exams(folder: Path) -> list[FileExam]:
@@ -41,6 +42,7 @@ def find_exams(folder: Path) -> list[FileExam]:
 
     """
     studies: dict[str, list[tuple[str, Source]]] = defaultdict(list)
+    newest: dict[str, float] = defaultdict(float)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
             ds = dcmread(path, stop_before_pixels=True)
@@ -48,8 +50,10 @@ def find_exams(folder: Path) -> list[FileExam]:
         except (InvalidDicomError, CannotUnderstand, AttributeError, EOFError):
             continue
         if not header.own_result:
+            uid = header.study_instance_uid
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            studies[header.study_instance_uid].append((digest, Source(header, path.read_bytes)))
+            studies[uid].append((digest, Source(header, path.read_bytes)))
+            newest[uid] = max(newest[uid], path.stat().st_mtime)
     if not studies:
         raise UnsuitableExam(f"{folder}: no DICOM file there; name a folder with exams")
     return [
@@ -57,6 +61,7 @@ def find_exams(folder: Path) -> list[FileExam]:
             uid,
             tuple(source for _, source in entries),
             hashlib.sha256("\n".join(sorted(d for d, _ in entries)).encode()).hexdigest(),
+            datetime.fromtimestamp(int(newest[uid]), tz=UTC),
         )
         for uid, entries in studies.items()
     ]
@@ -67,18 +72,22 @@ def analyse_files(
     out: Path,
     faps: Faps,
     expected_views: Sequence[str],
-    now: datetime,
     progress: Callable[[str], None],
     categories: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Analysis, Path]]:
     """Analyse each exam and write its objects and ``analysis.json``; one folder per exam.
 
-    With a single exam the files lie in ``out`` itself. ``categories`` are the radiologist's, as
-    ``RunIdentity`` has them.
+    With a single exam the files lie in ``out`` itself. Results carry the time of the newest
+    file: the same files give the same bytes, as the same UIDs must. ``categories`` are the
+    radiologist's, as ``RunIdentity`` has them.
     """
     for number, exam in enumerate(exams, 1):
         run = RunIdentity(
-            exam.study_instance_uid, exam.input_hash, 1, now, categories=categories or {}
+            exam.study_instance_uid,
+            exam.input_hash,
+            1,
+            exam.written_at,
+            categories=categories or {},
         )
         analysis, results = analyse(exam.sources, run, faps, expected_views, progress)
         folder = out if len(exams) == 1 else out / f"exam-{number:04}"

@@ -70,6 +70,24 @@ def test_a_bundle_with_a_changed_byte_is_refused(tmp_path: Path, make_exam: Make
     assert "segmentation.safetensors" in result.stderr
 
 
+def test_the_same_files_give_the_same_bytes_and_probabilities(
+    tmp_path: Path, make_exam: MakeExam
+) -> None:
+    exam = make_exam(seed=5)
+    for name in ("once", "again"):
+        result = faps("analyse", str(exam), "--out", str(tmp_path / name))
+        assert result.returncode == 0, result.stderr
+    objects = sorted(path.name for path in (tmp_path / "once").glob("*.dcm"))
+    assert any(name.startswith("seg") for name in objects)
+    for name in (*objects, *(p.name for p in (tmp_path / "once").glob("*.png"))):
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    once, again = (
+        json.loads((tmp_path / name / "analysis.json").read_text()) for name in ("once", "again")
+    )
+    assert once["findings"] == again["findings"]
+    assert any(finding["p_malignant"] for finding in once["findings"])
+
+
 def test_a_checkpoint_becomes_a_bundle_that_answers_is_shown_and_signed(tmp_path: Path) -> None:
     checkpoint, bundle = tmp_path / "small.pth", str(tmp_path / "bundle")
     torch.save(weights(authors_classifier(width=0.25)), checkpoint)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dicom_node.errors import UnsuitableExam
-from worker.training import cdd_cesm, tcia
+from worker.training import cdd_cesm, phantom_folder, tcia
 from worker.training.public import PublicView
 
 
@@ -19,7 +19,9 @@ def views(root: Path) -> Iterator[PublicView]:
     UnsuitableExam
         When the folder has none of the layouts that are known.
     """
-    if tcia.is_here(root):
+    if phantom_folder.is_here(root):
+        yield from phantom_folder.views(root)
+    elif tcia.is_here(root):
         yield from tcia.views(root)
     elif any((root / name / "index.csv").exists() for name in ("pairs", "recombined")):
         parts = (cdd_cesm.pairs, cdd_cesm.full_resolution, cdd_cesm.recombined)
@@ -27,5 +29,5 @@ def views(root: Path) -> Iterator[PublicView]:
     else:
         raise UnsuitableExam(
             f"{root}: is no CDD-CESM folder; it has neither {tcia.SUBTRACTED!r} nor "
-            "pairs/index.csv or recombined/index.csv"
+            "pairs/index.csv or recombined/index.csv, nor exams of `faps phantom`"
         )

@@ -25,8 +25,8 @@ from worker.training.public import PublicView, sample_of
 Step = Callable[[str], None]
 # Images that tell malignant from benign: of the prepared layout's pairs all are malignant, and they
 # are in its other folder once more.
-LABELLED = ("recombined", "tcia")
-DRAWN = ("pairs", "fullres", "tcia")
+LABELLED = ("recombined", "tcia", "phantom")
+DRAWN = ("pairs", "fullres", "tcia", "phantom")
 
 
 @dataclass

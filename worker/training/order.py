@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.training import phantom_folder
 from worker.training.folds import Part, parts
 
 
@@ -32,6 +33,11 @@ class Order:
     def kept(self) -> Path:
         """The work folder."""
         return self.work or self.out.with_name(f"{self.out.name}.work")
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether nothing but phantoms is learnt from."""
+        return self.data is None or phantom_folder.is_here(self.data)
 
     @property
     def parts(self) -> list[Part]:

@@ -53,7 +53,7 @@ def retrain(kind: Kind, order: Order, watch: Watch | None = None) -> None:
 
 def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:
     """Say in ``card`` what ``kind`` was trained on, under a new identity."""
-    source = "CDD-CESM and physics phantoms" if order.data else "physics phantoms alone"
+    source = "physics phantoms alone" if order.synthetic else "CDD-CESM and physics phantoms"
     card["training"][kind] = {
         "data": source,
         "start": "the weights of the bundle before" if order.warm else "nothing",

@@ -47,7 +47,7 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
     """
     public = _public(order.data)
     drawn = [sample for sample in public if sample.lesion is not None]
-    synthetic = [*phantoms(order.training_seeds, order.cache)]
+    synthetic = _synthetic(order)
     drawing = segmentation.Drawing(size=old.size)
     tested: list[tuple[Sample, FloatImage]] = []
     made: list[RefineNet] = []
@@ -65,7 +65,9 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
         made.append(network)
         tested += _answers(network, [s for s in drawn if part.tests(s.group)], old.size)
     kept = RefineNets(made) if order.data and order.folds else made[-1]
-    checks = {"phantom": _answers(kept, [*phantoms(order.test_seeds, order.cache)], old.size)}
+    checks = {}
+    if not tested or not order.synthetic:
+        checks["phantom"] = _answers(kept, [*phantoms(order.test_seeds, order.cache)], old.size)
     card["thresholds"] = choose_gate([tested or checks["phantom"]], card["thresholds"])
     watch.say(f"gate: {card['thresholds']}")
     checks |= _by_source(tested)
@@ -80,10 +82,7 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
     Lesions are cropped where a segmentation network finds them that has not seen the patient.
     """
     public = [s for s in _public(order.data) if s.malignant is not None or s.lesion is not None]
-    synthetic = [
-        *phantoms(order.training_seeds, order.cache),
-        *lesions(order.lesion_seeds, order.cache),
-    ]
+    synthetic = _synthetic(order, more_lesions=True)
     rule, energies = CropRule(**card["input"]["crop"]), _energies(public)
     options = {k: v for k, v in card[CLASSIFICATION].items() if k not in {"energies", "members"}}
     drawing = classification.Drawing(size=rule.size, energies=energies)
@@ -109,12 +108,15 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
             breasts.append(scored(network, unseen, rule, energies))
             images.append(scored(network, unseen, rule, energies, by_image=True))
     kept = FapsClassifiers(made) if order.data and order.folds else made[-1]
-    check = [s for s in phantoms(order.test_seeds, order.cache) if s.positive]
-    found = _found(finder, check, old.size, rule)
-    checks = {"phantom": scored(kept, found, rule, energies)}
+    checks = {}
+    if not breasts or not order.synthetic:
+        check = [s for s in phantoms(order.test_seeds, order.cache) if s.positive]
+        found = _found(finder, check, old.size, rule)
+        checks["phantom"] = scored(kept, found, rule, energies)
     if breasts:
-        checks |= {"cdd_cesm": _joined(breasts), "cdd_cesm_images": _joined(images)}
-    calibration = platt(checks["cdd_cesm" if breasts else "phantom"].lesions)
+        origin = "phantom" if order.synthetic else "cdd_cesm"
+        checks |= {origin: _joined(breasts), f"{origin}_images": _joined(images)}
+    calibration = platt((_joined(breasts) if breasts else checks["phantom"]).lesions)
     card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
     watch.say(f"calibration: {card['calibration']}")
     figures = {name: found.as_table(calibration) for name, found in checks.items()}
@@ -150,6 +152,14 @@ def _weighted(samples: Sequence[Sample]) -> list[Sample]:
     """The few pairs in published size are registered, as a hospital's are: each counts as many."""
     registered = [sample for sample in samples if sample.domain == "fullres"]
     return [*samples, *((REGISTERED_WEIGHT - 1) * registered)]
+
+
+def _synthetic(order: Order, *, more_lesions: bool = False) -> list[Sample]:
+    """Phantoms to learn from beside the data; none where the data are phantoms themselves."""
+    if order.data is not None and order.synthetic:
+        return []
+    more = lesions(order.lesion_seeds, order.cache) if more_lesions else ()
+    return [*phantoms(order.training_seeds, order.cache), *more]
 
 
 def _public(data: Path | None) -> list[Sample]:
@@ -226,7 +236,8 @@ def _answers(
 def _by_source(answered: Answered) -> dict[str, list[tuple[Sample, FloatImage]]]:
     sources: dict[str, list[tuple[Sample, FloatImage]]] = {}
     for sample, probability in answered:
-        sources.setdefault(f"cdd_cesm_{sample.domain}", []).append((sample, probability))
+        name = sample.domain if sample.domain == "phantom" else f"cdd_cesm_{sample.domain}"
+        sources.setdefault(name, []).append((sample, probability))
     return sources
 
 
@@ -243,7 +254,7 @@ def _found(
 
 def _energies(public: Sequence[Sample]) -> tuple[str, ...]:
     """Both energies where benign low-energy images exist, else the recombined alone."""
-    benign = [s for s in public if s.malignant is False and s.domain == "tcia"]
+    benign = [s for s in public if s.malignant is False and s.domain in {"tcia", "phantom"}]
     return ENERGIES if not public or any(s.has_low_energy for s in benign) else ENERGIES[1:]
 
 
