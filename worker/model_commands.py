@@ -81,15 +81,19 @@ def train(
     work: Annotated[Path | None, typer.Option(help="Keeps what a broken-off run needs")] = None,
     cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
     phantoms: Annotated[int, typer.Option(min=1, help="Synthetic women to learn from")] = 200,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard")] = None,
 ) -> None:
-    """Train one network of a bundle for a while and measure it on patients it has not seen."""
+    """Train one network of a bundle for a while and measure it on patients it has not seen.
+
+    On a GPU where there is one, on several by `torchrun --nproc-per-node N -m worker train`.
+    """
     from worker.training.order import Order  # noqa: PLC0415
     from worker.training.progress import LOSS, bars  # noqa: PLC0415
     from worker.training.retrain import retrain  # noqa: PLC0415
 
     order = Order(data, out, hours, folds, seed, base, warm, work, cache, phantoms)
     with Progress(*Progress.get_default_columns(), LOSS, console=console) as progress:
-        retrain(network.value, order, bars(progress))
+        retrain(network.value, order, bars(progress, tensorboard))
 
 
 def evaluate(

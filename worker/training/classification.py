@@ -16,6 +16,7 @@ from worker.faps.crop import CropRule, Square, square_around
 from worker.faps.predictor import ENERGIES
 from worker.faps.xception_ppm import FapsClassifier
 from worker.training.augment import Strength, window
+from worker.training.hardware import find_hardware
 from worker.training.loop import Schedule, Watch, optimise
 from worker.training.sample import Sample
 
@@ -70,12 +71,14 @@ def train_classification(
     counts = ", ".join(f"{len(found)} {name}" for name, found in groups.items())
     watch.say(f"classification: {counts}")
 
+    hardware = find_hardware()
+
     def loss_of(current: FapsClassifier, rng: np.random.Generator) -> Tensor:
-        images, present, labels = batch(groups, drawing, rng)
+        images, present, labels = hardware.take(*batch(groups, drawing, rng))
         logits = current.logits(current.features(images, present))
         return functional.cross_entropy(logits, labels, label_smoothing=drawing.smoothing)
 
-    return optimise(network, loss_of, schedule, watch=watch, keep=keep)
+    return optimise(network, loss_of, schedule, watch=watch, keep=keep, hardware=hardware)
 
 
 def lesion_crops(samples: Iterable[Sample], rule: CropRule) -> list[Crop]:

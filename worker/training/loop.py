@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worker.training.hardware import Hardware, find_hardware
+
 Network = TypeVar("Network", bound=nn.Module)
 CHECKPOINT_EVERY_S = 120.0
 REPORT_EVERY = 25  # steps
@@ -29,6 +31,13 @@ class Watch:
 
     def step(self, done: float, loss: float) -> None:
         """Take the share of a network's run that is over, and the mean of its last losses."""
+
+
+class Silent(Watch):
+    """For processes whose words would come twice."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ class Run:
 
     def restore(self, path: Path) -> None:
         """Go on from what ``save`` kept."""
-        kept: dict[str, Any] = torch.load(path, weights_only=True)
+        device = next(self.network.parameters()).device
+        kept: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         self.network.load_state_dict(kept["network"])
         self.average.load_state_dict(kept["average"])
         self.optimiser.load_state_dict(kept["optimiser"])
@@ -94,38 +104,46 @@ def optimise(
     *,
     watch: Watch,
     keep: Path | None = None,
+    hardware: Hardware | None = None,
 ) -> Network:
     """The running average of ``network`` over its training: steadier than its last step.
 
     ``loss_of(network, rng)`` draws a batch and gives its loss. ``keep`` receives the state of the
     run every two minutes and at its end; a run whose ``keep`` is there goes on from it.
+    ``hardware`` None: whatever is found. The average comes back on the CPU.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+    hardware = hardware or find_hardware()
+    network.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+    hardware.begin_alike(network)
     average = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.rate, weight_decay=schedule.decay
     )
-    run = Run(network, average, optimiser, np.random.default_rng(schedule.seed))
+    # Processes that train together draw different batches.
+    rng = np.random.default_rng([schedule.seed, hardware.rank] if hardware.rank else schedule.seed)
+    run = Run(network, average, optimiser, rng)
     if keep is not None and keep.exists():
         run.restore(keep)
         watch.say(f"goes on from step {len(run.losses)}")
     kept = run.elapsed_s
     start = time.monotonic() - run.elapsed_s
-    while (done := _done(run, schedule)) < 1:
-        _step(network, optimiser, loss := loss_of(network.train(), run.rng), _rate(done, schedule))
+    while (done := hardware.agreed(_done(run, schedule))) < 1:
+        with hardware.precision():
+            loss = loss_of(network.train(), run.rng)
+        _step(network, optimiser, loss, _rate(done, schedule), hardware)
         run.losses.append(float(loss.detach()))
         step = len(run.losses)
         _average_into(average, network, min(schedule.average, step / (step + EARLY)))
         run.elapsed_s = time.monotonic() - start
         if step % REPORT_EVERY == 0:
             watch.step(done, recent(run.losses))
-        if keep is not None and run.elapsed_s - kept > CHECKPOINT_EVERY_S:
+        if keep is not None and hardware.leads and run.elapsed_s - kept > CHECKPOINT_EVERY_S:
             kept = run.elapsed_s
             run.save(keep)
-    if keep is not None:
+    if keep is not None and hardware.leads:
         run.save(keep)
     watch.say(f"{len(run.losses)} steps, last loss {recent(run.losses):.3f}")
-    return average
+    return average.cpu()
 
 
 def recent(losses: list[float]) -> float:
@@ -140,10 +158,17 @@ def _done(run: Run, schedule: Schedule) -> float:
     return run.elapsed_s / (3600 * schedule.hours)
 
 
-def _step(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+def _step(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Tensor,
+    rate: float,
+    hardware: Hardware,
+) -> None:
     """One step down ``loss``, no longer than a clipped gradient allows."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    hardware.share_gradients(network)
     nn.utils.clip_grad_norm_(network.parameters(), LONGEST_GRADIENT)
     for group in optimiser.param_groups:
         group["lr"] = rate

@@ -28,6 +28,7 @@ PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99)
 LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a breast of usual size
 # How much a view that is silent by right weighs against one that is outlined well.
 SILENCE = 0.5
+LOWERED_CANCERS, RAISED_BENIGN = 0.02, 0.05
 RIDGE = 1e-2  # keeps the slope finite when a small set is separable
 
 Floats = npt.NDArray[np.float64]
@@ -177,6 +178,20 @@ def scored(
         found.setdefault((unit, class_of(crop)), []).append(answer)
     means = np.array([np.mean(answers, axis=0) for answers in found.values()]).reshape(-1, 2)
     return Scored(means[:, 0], means[:, 1], tuple(name for _, name in found))
+
+
+def birads_limits(found: Scored, calibration: Calibration) -> dict[str, float]:
+    """Where a radiologist's BI-RADS 4 may be lowered or raised, by lesions that were not seen.
+
+    Below the lower limit lie ``LOWERED_CANCERS`` of the malignant breasts, from the higher one on
+    ``RAISED_BENIGN`` of the benign ones; nothing is suggested where the limits would cross.
+    """
+    p = 1 / (1 + np.exp(-found.calibrated(calibration)))
+    lower = float(np.quantile(p[found.malignant], LOWERED_CANCERS))
+    higher = float(np.quantile(p[~found.malignant], 1 - RAISED_BENIGN))
+    if lower >= higher:
+        return {"birads_lower_below": 0.0, "birads_higher_from": 1.0}
+    return {"birads_lower_below": round(lower, 3), "birads_higher_from": round(higher, 3)}
 
 
 def platt(found: Scored) -> Calibration:

@@ -12,7 +12,8 @@ from dicom_node.errors import BundleError
 from worker.bundle import CLASSIFICATION, NETWORKS, SEGMENTATION, default_bundle
 from worker.load import load
 from worker.training.bundle import CDD_CESM, write_bundle
-from worker.training.loop import Watch
+from worker.training.hardware import find_hardware
+from worker.training.loop import Silent, Watch
 from worker.training.order import Order
 from worker.training.rounds import classification_round, segmentation_round
 
@@ -31,7 +32,8 @@ def retrain(kind: Kind, order: Order, watch: Watch | None = None) -> None:
     BundleError
         When folds are asked for on top of weights that have seen their patients.
     """
-    watch = watch or Watch()
+    leads = find_hardware().leads
+    watch = (watch or Watch()) if leads else Silent()
     start = order.base or (order.out if order.out.exists() else default_bundle())
     old = load(start, allow_unsigned=True)
     card = copy.deepcopy(dict(old.card.raw))
@@ -47,6 +49,8 @@ def retrain(kind: Kind, order: Order, watch: Watch | None = None) -> None:
         states[kind] = segmentation_round(card, old, order, watch)
     else:
         states[kind] = classification_round(card, old, order, watch)
+    if not leads:
+        return
     _describe(card, kind, order)
     write_bundle(order.out, card, {name: states[name] for name in NETWORKS})
 

@@ -24,8 +24,17 @@ from worker.training import classification, segmentation
 from worker.training.classification import Crop, found_crops, lesion_crops
 from worker.training.datasets import views
 from worker.training.folds import Part
+from worker.training.hardware import find_hardware
 from worker.training.loop import Schedule, Watch
-from worker.training.measure import Answered, Scored, choose_gate, graded, platt, scored
+from worker.training.measure import (
+    Answered,
+    Scored,
+    birads_limits,
+    choose_gate,
+    graded,
+    platt,
+    scored,
+)
 from worker.training.order import Order
 from worker.training.public import sample_of
 from worker.training.sample import Sample
@@ -116,7 +125,9 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
     if breasts:
         origin = "phantom" if order.synthetic else "cdd_cesm"
         checks |= {origin: _joined(breasts), f"{origin}_images": _joined(images)}
-    calibration = platt((_joined(breasts) if breasts else checks["phantom"]).lesions)
+    lesion = (_joined(breasts) if breasts else checks["phantom"]).lesions
+    calibration = platt(lesion)
+    card["thresholds"] |= birads_limits(lesion, calibration)
     card["calibration"] = {k: round(v, 4) for k, v in vars(calibration).items()}
     watch.say(f"calibration: {card['calibration']}")
     figures = {name: found.as_table(calibration) for name, found in checks.items()}
@@ -221,6 +232,8 @@ def _finder(old: Faps, options: Mapping[str, Any], order: Order, part: Part) -> 
 
 def _keep(network: nn.Module, kind: str, order: Order, part: Part) -> None:
     """Weights for the other kind's training, and a plot of the losses."""
+    if not find_hardware().leads:
+        return
     torch.save(network.state_dict(), order.weights_of(kind, part))
     losses = torch.load(order.state_of(kind, part), weights_only=True)["losses"]
     order.plot_of(kind, part).write_text(loss_plot(losses), encoding="utf-8")

@@ -18,6 +18,7 @@ from worker.faps.predictor import lesion_probability, resized
 from worker.faps.refinenet import RefineNet
 from worker.training.augment import Strength, same_window, window
 from worker.training.borrow import borrowed
+from worker.training.hardware import find_hardware
 from worker.training.loop import Schedule, Watch, optimise
 from worker.training.sample import Sample, blanked
 from worker.training.transplant import transplanted
@@ -78,11 +79,13 @@ def train_segmentation(
     counts = ", ".join(f"{len(found)} {name}" for name, found in groups.items())
     watch.say(f"segmentation: {counts}")
 
+    hardware = find_hardware()
+
     def loss_of(current: RefineNet, rng: np.random.Generator) -> Tensor:
-        images, masks = batch(groups, drawing, rng)
+        images, masks = hardware.take(*batch(groups, drawing, rng))
         return segmentation_loss(current(images), masks)
 
-    return optimise(network, loss_of, schedule, watch=watch, keep=keep)
+    return optimise(network, loss_of, schedule, watch=watch, keep=keep, hardware=hardware)
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
     one. ``logits`` (N, 1, h, w) of either head, ``masks`` (N, 1, H, W) of 0 and 1.
     """
     full = functional.interpolate(
-        logits, size=masks.shape[-2:], mode="bilinear", align_corners=False
+        logits.float(), size=masks.shape[-2:], mode="bilinear", align_corners=False
     )
     probability = torch.sigmoid(full)
     overlap = (probability * masks).sum((1, 2, 3))

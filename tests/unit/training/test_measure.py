@@ -12,7 +12,7 @@ from tests.unit.training.test_train_networks import RULE, blob
 from worker.faps.predictor import Calibration
 from worker.faps.xception_ppm import FapsClassifier
 from worker.training.classification import lesion_crops
-from worker.training.measure import Scored, platt, scored
+from worker.training.measure import Scored, birads_limits, platt, scored
 
 
 def test_views_of_one_breast_are_scored_together_and_apart_from_the_other_breast():
@@ -63,3 +63,20 @@ def test_evidence_of_the_segmentation_counts_where_it_tells_malignant_from_benig
     assert found.as_table(calibration)["auc"] > found.as_table(without)["auc"] + 0.1
     # Evidence that speaks against its own lesions is left aside, not turned round.
     assert platt(Scored(logits, -evidence, classes)).evidence == 0.0
+
+
+def test_limits_for_birads_leave_few_cancers_below_and_few_benign_above():
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.normal(2, 1, 500), rng.normal(-2, 1, 500)])
+    classes = ("malignant",) * 500 + ("benign",) * 500
+    found = Scored(logits, np.zeros(1000), classes)
+    limits = birads_limits(found, Calibration())
+    p = 1 / (1 + np.exp(-logits))
+    assert np.mean(p[:500] < limits["birads_lower_below"]) == pytest.approx(0.02, abs=0.005)
+    assert np.mean(p[500:] >= limits["birads_higher_from"]) == pytest.approx(0.05, abs=0.01)
+
+
+def test_networks_that_know_nothing_suggest_nothing():
+    found = Scored(np.zeros(4), np.zeros(4), ("malignant", "malignant", "benign", "benign"))
+    limits = birads_limits(found, Calibration())
+    assert limits == {"birads_lower_below": 0.0, "birads_higher_from": 1.0}
