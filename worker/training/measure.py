@@ -183,13 +183,17 @@ def scored(
 def birads_limits(found: Scored, calibration: Calibration) -> dict[str, float]:
     """Where a radiologist's BI-RADS 4 may be lowered or raised, by lesions that were not seen.
 
-    Below the lower limit lie ``LOWERED_CANCERS`` of the malignant breasts, from the higher one on
-    ``RAISED_BENIGN`` of the benign ones; nothing is suggested where the limits would cross.
+    Below the lower limit lie at most ``LOWERED_CANCERS`` of the malignant breasts, from the higher
+    one on at most ``RAISED_BENIGN`` of the benign ones. Networks that know nothing suggest nothing.
     """
     p = 1 / (1 + np.exp(-found.calibrated(calibration)))
-    lower = float(np.quantile(p[found.malignant], LOWERED_CANCERS))
-    higher = float(np.quantile(p[~found.malignant], 1 - RAISED_BENIGN))
-    if lower >= higher:
+    lower, higher = sorted(
+        (
+            float(np.quantile(p[found.malignant], LOWERED_CANCERS)),
+            float(np.quantile(p[~found.malignant], 1 - RAISED_BENIGN)),
+        )
+    )
+    if lower == higher:
         return {"birads_lower_below": 0.0, "birads_higher_from": 1.0}
     return {"birads_lower_below": round(lower, 3), "birads_higher_from": round(higher, 3)}
 

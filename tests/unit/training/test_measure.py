@@ -67,7 +67,7 @@ def test_evidence_of_the_segmentation_counts_where_it_tells_malignant_from_benig
 
 def test_limits_for_birads_leave_few_cancers_below_and_few_benign_above():
     rng = np.random.default_rng(0)
-    logits = np.concatenate([rng.normal(2, 1, 500), rng.normal(-2, 1, 500)])
+    logits = np.concatenate([rng.normal(1, 1, 500), rng.normal(-1, 1, 500)])
     classes = ("malignant",) * 500 + ("benign",) * 500
     found = Scored(logits, np.zeros(1000), classes)
     limits = birads_limits(found, Calibration())
