@@ -111,22 +111,21 @@ def _gate_of_view(lesions: int) -> str:
 
 def _classify(side: str, seen: Sequence[_Seen], run: RunIdentity, faps: Faps) -> Finding:
     """CC and MLO of one breast decide together, over the views in which a lesion was found."""
+    views = tuple(s.result for s in seen)
     positive = [s for s in seen if s.result.lesions]
     if not positive:
-        nothing = Finding(side, tuple(s.result for s in seen), None, "no_lesion")
-        return _assisted(nothing, run, faps)
+        return _assisted(Finding(side, views, None, "no_lesion"), run, faps)
     gate = gate_of([s.result for s in positive])
+    if gate is None:
+        answer = faps.classify([(s.view.prepared, s.probability) for s in positive])
+        gate = _strange(answer, faps.card)
     if gate is not None:
-        shown = tuple(s.result for s in seen)
-        return _assisted(Finding(side, shown, None, "not_assessed", gate), run, faps)
-    answer = faps.classify([(s.view.prepared, s.probability) for s in positive])
+        return _assisted(Finding(side, views, None, "not_assessed", gate), run, faps)
     heat = {id(s): heat for s, heat in zip(positive, answer.heat_maps, strict=True)}
-    results = tuple(replace(s.result, heat_map=heat.get(id(s))) for s in seen)
-    decision = _decision(answer.p_malignant, faps.card)
+    views = tuple(replace(s.result, heat_map=heat.get(id(s))) for s in seen)
     gate = _disagreement(answer, [s.view.pair.view for s in positive], faps.card)
-    if gate is not None:
-        decision = "indeterminate"
-    return _assisted(Finding(side, results, answer.p_malignant, decision, gate), run, faps)
+    decision = "indeterminate" if gate else _decision(answer.p_malignant, faps.card)
+    return _assisted(Finding(side, views, answer.p_malignant, decision, gate), run, faps)
 
 
 def _assisted(finding: Finding, run: RunIdentity, faps: Faps) -> Finding:
@@ -139,6 +138,17 @@ def _assisted(finding: Finding, run: RunIdentity, faps: Faps) -> Finding:
     suggestion = None if p is None else suggest(category, p, limits).value
     lower, higher = limits["birads_lower_below"], limits["birads_higher_from"]
     return replace(finding, assistance=Assistance(category, suggestion, lower, higher))
+
+
+def _strange(answer: Answer, card: ModelCard) -> Gate | None:
+    limit = card.thresholds.get("strangeness")
+    if limit is None or answer.strangeness <= limit:
+        return None
+    return Gate(
+        "unlike_training",
+        "the lesion looks unlike those that the model has learnt from (distance "
+        f"{answer.strangeness:.1f}, usual are {limit:.1f} at most)",
+    )
 
 
 def _disagreement(answer: Answer, names: Sequence[str], card: ModelCard) -> Gate | None:

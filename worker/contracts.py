@@ -104,7 +104,8 @@ class ViewResult:
 class Gate:
     """Why a breast's probability is not given, or not to be relied on: a code and a sentence."""
 
-    code: str  # "many_lesions", "lesion_size", "lesion_at_edge", "views_disagree"
+    code: str  # "many_lesions", "lesion_size", "lesion_at_edge", "unlike_training",
+    # "views_disagree"
     text: str
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from worker.contracts import Frame, ModelCard, PreparedView
 from worker.engine import TORCH, with_engine
 from worker.faps.crop import CropRule
 from worker.faps.ensemble import Classifier, FapsClassifiers, RefineNets, Segmenter
+from worker.faps.familiar import Familiar
 from worker.faps.predictor import Calibration, Faps, lesion_probability
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
@@ -71,13 +73,21 @@ def load(
             "bundles (worker.allow_unsigned, --allow-unsigned): every result then says so"
         )
     with _card_of(bundle):
-        faps = build(bundle.card, bundle.raw)
+        faps = replace(build(bundle.card, bundle.raw), familiar=_familiar(path))
     _fill(faps.segmentation, path / weights_of(SEGMENTATION))
     _fill(faps.classification, path / weights_of(CLASSIFICATION))
     _prove_both(faps, bundle)
     faps = with_engine(faps, engine, partial(_prove_both, bundle=bundle), report)
     _warm_up(faps)
     return faps
+
+
+def _familiar(path: Path) -> Familiar | None:
+    """What the classifier has learnt from; bundles before 0.4 do not say."""
+    kept = load_file(path / GOLDEN)
+    if MEAN not in kept:
+        return None
+    return Familiar(kept[MEAN], kept[SPREAD])
 
 
 def _prove_both(faps: Faps, bundle: Bundle) -> None:
@@ -174,6 +184,7 @@ def golden_output(network: Segmenter | Classifier, inputs: Tensor) -> Tensor:
         return network.logits(network.features(inputs)).mean(dim=0)
 
 
+MEAN, SPREAD = "familiar_mean", "familiar_spread"  # in the golden file
 # Names of input and output of each network in the golden file.
 GOLDEN_NAMES = {SEGMENTATION: ("view", "probability"), CLASSIFICATION: ("crops", "logits")}
 

@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from dicom_node.domain.header import header_from
 from dicom_node.domain.identifiers import derive_uid
 from worker.analyse import analyse, report_failure
-from worker.contracts import Gate, ModelCard, PreparedView, Role, RunIdentity, Status
+from worker.contracts import ModelCard, PreparedView, Role, RunIdentity, Status
 from worker.faps.predictor import Answer
 from worker.reading import Source
 from worker.training.cem_dicom import cem_dataset, code_item
@@ -49,6 +49,7 @@ class KnownAnswer:
         self.sides, self.p_malignant = sides, p_malignant
         self.asked: list[int] = []
         self.by_view: tuple[float, ...] = ()
+        self.strangeness = 0.0
 
     def segment(self, view: PreparedView) -> np.ndarray:
         probability = np.zeros(self.grid, np.float32)
@@ -61,7 +62,7 @@ class KnownAnswer:
         self.asked.append(len(views))
         maps = tuple(np.ones(self.grid, np.float32) for _ in views)
         by_view = self.by_view or (self.p_malignant,) * len(views)
-        return Answer(self.p_malignant, maps, by_view)
+        return Answer(self.p_malignant, maps, by_view, self.strangeness)
 
 
 @cache
@@ -134,77 +135,6 @@ def test_both_views_of_a_breast_decide_together() -> None:
 def test_the_card_decides_where_benign_ends(p_malignant: float, decision: str) -> None:
     analysis, _ = analyse(exam(), RUN, KnownAnswer("L", p_malignant), VIEWS)
     assert [finding.decision for finding in analysis.findings] == ["no_lesion", decision]
-
-
-def test_a_breast_outside_the_intended_use_is_outlined_and_gets_no_probability() -> None:
-    class Many(KnownAnswer):
-        def segment(self, view: PreparedView) -> np.ndarray:
-            probability = super().segment(view)
-            for row in (60, 110, 300, 350) if probability.any() else ():
-                probability[row : row + 20, 60:80] = 0.9
-            return probability
-
-    faps = Many("R", 0.99)
-    analysis, results = analyse(exam(), RUN, faps, VIEWS)
-    right, left = analysis.findings
-    assert (right.decision, right.p_malignant) == ("not_assessed", None)
-    assert right.gate is not None
-    assert right.gate.code == "many_lesions"
-    assert [len(view.lesions) for view in right.views] == [3, 3]
-    assert left.decision == "no_lesion"
-    assert faps.asked == []
-    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1])).to_json()
-    assert "no probability is given: R CC: more than 3 lesions" in sr
-    assert '"111047"' not in sr
-
-
-def test_views_that_contradict_each_other_are_indeterminate() -> None:
-    faps = KnownAnswer("R", 0.7)
-    faps.by_view = (0.95, 0.05)
-    analysis, results = analyse(exam(), RUN, faps, VIEWS)
-    right, _ = analysis.findings
-    assert (right.decision, right.p_malignant) == ("indeterminate", 0.7)
-    assert right.gate == Gate(
-        "views_disagree", "the views contradict each other (CC 95.0 %, MLO 5.0 %)"
-    )
-    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1])).to_json()
-    assert "the views contradict each other (CC 95.0 %, MLO 5.0 %)." in sr
-
-
-BIRADS = {"birads_lower_below": 0.05, "birads_higher_from": 0.9}
-
-
-@pytest.mark.parametrize(
-    ("p_malignant", "category", "suggestion"),
-    [
-        (0.01, "4A", "consider lower"),
-        (0.01, "4C", "no change"),
-        (0.95, "4B", "consider higher"),
-        (0.5, "4A", "no change"),
-    ],
-)
-def test_a_radiologists_category_is_answered_with_a_suggestion(
-    p_malignant: float, category: str, suggestion: str
-) -> None:
-    faps = KnownAnswer("R", p_malignant)
-    faps.thresholds = {**CARD.thresholds, **BIRADS}
-    run = replace(RUN, categories={"R": category, "L": category})
-    analysis, results = analyse(exam(), run, faps, VIEWS)
-    right, left = analysis.findings
-    assert right.assistance.suggestion == suggestion
-    assert left.assistance.suggestion is None
-    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1]))
-    words = sr.to_json()
-    assert f"the radiologist's BI-RADS {category}: {suggestion}" in words
-    assert f"nothing is suggested for BI-RADS {category}" in words
-    assert "111005" not in words  # no category of the machine's own
-
-
-def test_without_a_category_nothing_is_suggested() -> None:
-    analysis, results = analyse(exam(), RUN, KnownAnswer("R", 0.99), VIEWS)
-    assert [finding.assistance for finding in analysis.findings] == [None, None]
-    sr = dcmread(BytesIO(dicom_objects(results)["sr", "exam"][1]))
-    assert "BI-RADS" not in sr.to_json()
 
 
 def test_a_missing_image_makes_the_exam_partial_and_is_named() -> None:

@@ -23,7 +23,7 @@ def accept(_faps: Faps) -> None:
 def answers(faps: Faps) -> list[np.ndarray]:
     with torch.inference_mode():
         probability = faps.segment(view())
-    p, maps, _ = faps.classify([(view(0), lesion()), (view(1), lesion(60, 30))])
+    p, maps, *_ = faps.classify([(view(0), lesion()), (view(1), lesion(60, 30))])
     return [probability, np.array(p), *maps]
 
 

@@ -72,7 +72,7 @@ def test_the_shipped_bundle_loads_and_answers():
     image = np.random.default_rng(0).normal(0, 1, (2, H, W)).astype(np.float32)
     view = PreparedView(image=image, frame=frame)
     probability = faps.segment(view)
-    p, (heat,), _ = faps.classify([(view, probability)])
+    p, (heat,), *_ = faps.classify([(view, probability)])
     assert 0 <= p <= 1
     assert heat.shape == probability.shape == (H, W)
     assert not faps.card.clinical

@@ -15,6 +15,7 @@ from torch.nn import functional
 from worker.contracts import FloatImage, ModelCard, PreparedView
 from worker.faps.crop import CropRule, cut, square_around
 from worker.faps.ensemble import Classifier, Segmenter
+from worker.faps.familiar import Familiar
 from worker.faps.heatmap import activation_map, on_grid
 
 ENERGIES = ("low_energy", "recombined")  # order of the channels of PreparedView.image
@@ -58,6 +59,7 @@ class Answer(NamedTuple):
     p_malignant: float
     heat_maps: tuple[FloatImage, ...]  # (H, W) in [0, 1] for each view
     by_view: tuple[float, ...]  # probability of malignancy
+    strangeness: float = 0.0  # see ``Familiar``; 0 where the bundle does not know
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Faps:
     calibration: Calibration
     segmentation: Segmenter
     classification: Classifier
+    familiar: Familiar | None = None
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -145,6 +148,7 @@ class Faps:
                 for h, (view, _) in zip(heat, views, strict=True)
             ),
             tuple(calibrated(one, e) for one, e in zip(logits, evidence, strict=True)),
+            0.0 if self.familiar is None else self.familiar.strangeness(maps),
         )
 
 

@@ -23,7 +23,8 @@ from worker.bundle import (
     weights_of,
 )
 from worker.exam.pixels import BRIGHTEST, GRID, OUTSIDE
-from worker.load import GOLDEN_NAMES, golden_output, network_of
+from worker.faps.familiar import Familiar
+from worker.load import GOLDEN_NAMES, MEAN, SPREAD, golden_output, network_of
 from worker.storage import stored, widened
 
 # The first bundle's networks (faps.md §2.3): 3.0 M and 1.6 M parameters.
@@ -117,6 +118,7 @@ def write_bundle(
     states: Mapping[str, Mapping[str, torch.Tensor]],
     *,
     exact: bool = False,
+    familiar: Familiar | None = None,
 ) -> None:
     """Bundle folder ``out`` from a card and the state dicts of its networks, one or both.
 
@@ -137,6 +139,8 @@ def write_bundle(
         (out / weights_of(name)).write_bytes(save(files))
         size = GOLDEN_SIZE if exact or name != SEGMENTATION else tuple(card["input"]["size"])
         golden |= _golden(name, card, widened(files), size)
+    if familiar is not None:
+        golden |= {MEAN: familiar.mean, SPREAD: familiar.spread}
     (out / GOLDEN).write_bytes(save({key: t.contiguous() for key, t in golden.items()}))
     files_written = (CARD, *map(weights_of, states), GOLDEN)
     sums = [

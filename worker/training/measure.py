@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
+from torch import Tensor
 
 from worker.contracts import FloatImage, Mask
 from worker.evaluation.overlap import dice
@@ -18,6 +19,7 @@ from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, propor
 from worker.exam.lesions import MOST_LESIONS, outline
 from worker.faps.crop import CropRule, cut
 from worker.faps.ensemble import Classifier
+from worker.faps.familiar import pooled
 from worker.faps.predictor import ENERGIES, Calibration, log_odds
 from worker.training.classification import Crop, class_of
 from worker.training.public import mask_on_grid
@@ -28,6 +30,7 @@ PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99)
 LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a breast of usual size
 # How much a view that is silent by right weighs against one that is outlined well.
 SILENCE = 0.5
+NO_LIMITS = {"birads_lower_below": 0.0, "birads_higher_from": 1.0}
 LOWERED_CANCERS, RAISED_BENIGN = 0.02, 0.05
 RIDGE = 1e-2  # keeps the slope finite when a small set is separable
 
@@ -180,12 +183,22 @@ def scored(
     return Scored(means[:, 0], means[:, 1], tuple(name for _, name in found))
 
 
+def features_of(network: Classifier, crop: Crop, rule: CropRule, energies: Sequence[str]) -> Tensor:
+    """What ``network`` makes of one crop before it decides: (1, F)."""
+    channels = [ENERGIES.index(name) for name in energies]
+    image = torch.from_numpy(crop.sample.image.astype(np.float32))[channels]
+    with torch.inference_mode():
+        return pooled(network.features(cut(image, crop.square, rule)[None]))
+
+
 def birads_limits(found: Scored, calibration: Calibration) -> dict[str, float]:
     """Where a radiologist's BI-RADS 4 may be lowered or raised, by lesions that were not seen.
 
     Below the lower limit lie at most ``LOWERED_CANCERS`` of the malignant breasts, from the higher
     one on at most ``RAISED_BENIGN`` of the benign ones. Networks that know nothing suggest nothing.
     """
+    if found.malignant.all() or not found.malignant.any():
+        return NO_LIMITS
     p = 1 / (1 + np.exp(-found.calibrated(calibration)))
     lower, higher = sorted(
         (
@@ -194,7 +207,7 @@ def birads_limits(found: Scored, calibration: Calibration) -> dict[str, float]:
         )
     )
     if lower == higher:
-        return {"birads_lower_below": 0.0, "birads_higher_from": 1.0}
+        return NO_LIMITS
     return {"birads_lower_below": round(lower, 3), "birads_higher_from": round(higher, 3)}
 
 

@@ -44,15 +44,16 @@ def retrain(kind: Kind, order: Order, watch: Watch | None = None) -> None:
         )
     states = {SEGMENTATION: old.segmentation.state_dict()}
     states[CLASSIFICATION] = old.classification.state_dict()
+    familiar = old.familiar
     order.kept.mkdir(parents=True, exist_ok=True)
     if kind == SEGMENTATION:
         states[kind] = segmentation_round(card, old, order, watch)
     else:
-        states[kind] = classification_round(card, old, order, watch)
+        states[kind], familiar = classification_round(card, old, order, watch)
     if not leads:
         return
     _describe(card, kind, order)
-    write_bundle(order.out, card, {name: states[name] for name in NETWORKS})
+    write_bundle(order.out, card, {name: states[name] for name in NETWORKS}, familiar=familiar)
 
 
 def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:

@@ -17,6 +17,7 @@ from worker.contracts import FloatImage
 from worker.evaluation.plots import loss_plot
 from worker.faps.crop import CropRule
 from worker.faps.ensemble import FapsClassifiers, RefineNets, Segmenter
+from worker.faps.familiar import Familiar, learnt
 from worker.faps.predictor import ENERGIES, Faps
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
@@ -31,6 +32,7 @@ from worker.training.measure import (
     Scored,
     birads_limits,
     choose_gate,
+    features_of,
     graded,
     platt,
     scored,
@@ -85,8 +87,12 @@ def segmentation_round(card: dict[str, Any], old: Faps, order: Order, watch: Wat
     return kept.state_dict()
 
 
-def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: Watch) -> State:
-    """Train the classifier; the state dict to ship, calibration and figures put into ``card``.
+def classification_round(
+    card: dict[str, Any], old: Faps, order: Order, watch: Watch
+) -> tuple[State, Familiar]:
+    """Train the classifier; the state dict to ship, and what is familiar to it.
+
+    Calibration, limits and figures are put into ``card``.
 
     Lesions are cropped where a segmentation network finds them that has not seen the patient.
     """
@@ -102,9 +108,10 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
         watch.say(f"network {part.name}")
         finder = _finder(old, card[SEGMENTATION], order, part)
         crops = _found(finder, [s for s in public if part.trains(s.group)], old.size, rule)
+        shown = [*lesion_crops(synthetic, rule), *crops]
         network = classification.train_classification(
             _classifier(old, options, len(energies), order),
-            [*lesion_crops(synthetic, rule), *crops],
+            shown,
             _schedule(order, CLASSIFICATION, average=0.99),
             drawing,
             watch=watch,
@@ -133,7 +140,9 @@ def classification_round(card: dict[str, Any], old: Faps, order: Order, watch: W
     figures = {name: found.as_table(calibration) for name, found in checks.items()}
     card[CLASSIFICATION]["energies"] = list(energies)
     _record(card, CLASSIFICATION, figures, order, watch)
-    return kept.state_dict()
+    familiar, limit = learnt([features_of(kept, crop, rule, energies) for crop in shown])
+    card["thresholds"]["strangeness"] = round(limit, 2)
+    return kept.state_dict(), familiar
 
 
 def _record(

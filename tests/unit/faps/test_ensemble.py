@@ -55,7 +55,7 @@ def test_a_network_and_its_double_answer_like_the_network():
         classification=FapsClassifiers([one.classification, one.classification]),
     )
     np.testing.assert_allclose(double.segment(view()), one.segment(view()), atol=1e-6)
-    p, (heat,), _ = one.classify([(view(), lesion())])
-    q, (other,), _ = double.classify([(view(), lesion())])
+    p, (heat,), *_ = one.classify([(view(), lesion())])
+    q, (other,), *_ = double.classify([(view(), lesion())])
     assert abs(p - q) < 1e-6
     np.testing.assert_allclose(heat, other, atol=1e-5)

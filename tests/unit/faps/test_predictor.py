@@ -156,7 +156,7 @@ def test_a_bundle_of_one_energy_does_not_look_at_the_other():
 
 def test_heat_maps_lie_on_the_grid_around_the_lesion():
     faps = tiny_faps()
-    _, (heat, _), _ = faps.classify([(view(0), lesion()), (view(1), lesion(70, 40))])
+    _, (heat, _), *_ = faps.classify([(view(0), lesion()), (view(1), lesion(70, 40))])
     square = square_around(lesion(), RULE)
     assert heat.shape == GRID
     assert heat.dtype == np.float32
