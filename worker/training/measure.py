@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from scipy.optimize import minimize
 from torch import Tensor
 
 from worker.contracts import FloatImage, Mask
 from worker.evaluation.overlap import dice
 from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, proportion
-from worker.exam.lesions import MOST_LESIONS, outline
+from worker.exam.lesions import MOST_LESIONS, SMOOTHING, outline
 from worker.faps.crop import CropRule, cut
 from worker.faps.ensemble import Classifier
 from worker.faps.familiar import pooled
@@ -25,7 +26,7 @@ from worker.training.classification import Crop, class_of
 from worker.training.public import mask_on_grid
 from worker.training.sample import Sample
 
-SEGMENTS = (0.3, 0.4, 0.5, 0.6)
+SEGMENTS = (0.3, 0.4, 0.5, 0.6, 0.7)
 PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99)
 LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a breast of usual size
 # How much a view that is silent by right weighs against one that is outlined well.
@@ -105,7 +106,8 @@ def graded(answered: Answered, thresholds: Mapping[str, float]) -> Graded:
 def choose_gate(parts: Sequence[Answered], thresholds: Mapping[str, float]) -> dict[str, float]:
     """``thresholds`` with the level, then the peak and the least area, that serve best.
 
-    Best is the largest sum, over ``parts`` (one a source), of what ``Graded.worth`` says.
+    Best is the largest sum, over ``parts`` (one a source), of what ``Graded.worth`` says. Regions
+    are looked at on the network grid, where every gate is a choice among the same few.
     """
     open_gate = {**thresholds, "peak": PEAKS[0], "min_area_px": LEAST_AREAS[0]}
     level = _best(parts, [{**open_gate, "segment": level} for level in SEGMENTS])
@@ -114,7 +116,66 @@ def choose_gate(parts: Sequence[Answered], thresholds: Mapping[str, float]) -> d
 
 
 def _best(parts: Sequence[Answered], trials: Sequence[dict[str, float]]) -> dict[str, float]:
-    return max(trials, key=lambda trial: sum(graded(part, trial).worth for part in parts))
+    levels = {trial["segment"] for trial in trials}
+    found = {level: [_regions(part, level) for part in parts] for level in levels}
+
+    def worth(trial: dict[str, float]) -> float:
+        return sum(_gated(part, trial).worth for part in found[trial["segment"]])
+
+    return max(trials, key=worth)
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """What of one view lies above a level: area, highest probability, pixels of the lesion."""
+
+    area: npt.NDArray[np.float64]
+    peak: npt.NDArray[np.float64]
+    shared: npt.NDArray[np.float64]
+    lesion: int  # pixels that are drawn
+    pixels: int
+    patient: str
+
+
+def _regions(answered: Answered, level: float) -> list[_Regions]:
+    """The regions of views whose lesions are known, largest first."""
+    found = []
+    for sample, probability in answered:
+        if sample.lesion is None:
+            continue
+        smooth = ndimage.gaussian_filter(probability, SMOOTHING)
+        labels, count = ndimage.label(smooth >= level)
+        index = np.arange(1, count + 1)
+        area, shared = (
+            np.atleast_1d(ndimage.sum(part, labels, index)) for part in (labels > 0, sample.lesion)
+        )
+        peak = np.atleast_1d(ndimage.maximum(probability, labels, index))
+        order = np.argsort(-area)
+        lesion = int(sample.lesion.sum())
+        found.append(
+            _Regions(
+                area[order], peak[order], shared[order], lesion, probability.size, sample.group
+            )
+        )
+    return found
+
+
+def _gated(views: Sequence[_Regions], gate: Mapping[str, float]) -> Graded:
+    """``graded`` on the network grid."""
+    scores, patients, met, silent, without = [], [], 0, 0, 0
+    for view in views:
+        largest = gate["max_area_fraction"] * view.pixels
+        kept = (view.peak >= gate["peak"]) & (view.area >= gate["min_area_px"])
+        kept &= (view.area <= largest) & (np.cumsum(kept) <= MOST_LESIONS)
+        if view.lesion:
+            shared = float(view.shared[kept].sum())
+            scores.append(2 * shared / (float(view.area[kept].sum()) + view.lesion))
+            patients.append(view.patient)
+            met += shared > 0
+        else:
+            without += 1
+            silent += not kept.any()
+    return Graded(np.array(scores), tuple(patients), met, silent, without)
 
 
 @dataclass(frozen=True)
