@@ -40,7 +40,7 @@ def enter(hospital: Hospital, exam: Exam, headers: dict[str, str] | None = None,
 def test_the_form_is_there_when_the_site_wants_it(hospital: Hospital, assistance: bool):  # noqa: FBT001 - a fixture
     exam = finished(hospital)
     page = Browser(hospital).page(f"/study/{exam.uid}").text
-    assert ("Radiologist's BI-RADS category" in page) is assistance
+    assert ("Enter a radiologist's BI-RADS category" in page) is assistance
     answer = enter(hospital, exam, breast="R", category="4A")
     assert answer.status_code == (303 if assistance else 404)
     assert categories(hospital) == ([("R", "4A")] if assistance else [])
