@@ -20,6 +20,7 @@ FEWEST_POINTS, MOST_POINTS = 50, 200  # of an outline: smooth to look at, small 
 POINT_EVERY_PX = 4.0  # source pixels between outline points, within those limits
 SMOOTHING = 0.8  # standard deviation in network pixels: takes the steps off, not the spicules
 MARGIN = 3  # network pixels around a component that its own outline may need
+FAINTEST, LEVELS = 0.05, (0.1, 0.9)
 DEFAULTS = {"segment": 0.5, "peak": 0.6, "min_area_px": 25.0, "max_area_fraction": 0.45}
 
 
@@ -41,13 +42,14 @@ def outline(
     ----------
     probability : (H, W) in [0, 1] on the network grid of ``frame``
     spacing_mm : (row, column) in the plane of the breast, None where unknown
-    thresholds : the bundle's ``segment`` (probability of a lesion pixel), ``peak`` (a lesion
+    thresholds : the bundle's ``segment`` and ``adaptive`` (see ``level_of``), ``peak`` (a lesion
         reaches it), ``min_area_px`` (network pixels) and ``max_area_fraction`` (of the grid)
     """
     limits = {**DEFAULTS, **thresholds}
     if float(probability.max(initial=0.0)) < limits["peak"]:
         return ()
     smooth = ndimage.gaussian_filter(probability.astype(np.float32), SMOOTHING)
+    limits["segment"] = level_of(probability, limits)
     labels, count = ndimage.label(smooth >= limits["segment"])
     largest = limits["max_area_fraction"] * probability.size
     found = []
@@ -62,6 +64,21 @@ def outline(
         for _, peak, component in found[: MOST_LESIONS + 1]
     )
     return tuple(lesion for lesion in lesions if lesion is not None)
+
+
+def level_of(probability: FloatImage, limits: Mapping[str, float]) -> float:
+    """The probability from which a pixel belongs to a lesion of a view that has one.
+
+    ``segment`` of ``limits``; where ``adaptive`` is not 0, the level that promises the largest
+    Dice with whatever is true, if probabilities mean what they say: of the k likeliest pixels,
+    whose probabilities sum to S_k of S in all, that is 2 S_k / (k + S).
+    """
+    likely = np.sort(probability[probability > FAINTEST])[::-1]
+    if not limits.get("adaptive") or not likely.size:
+        return limits["segment"]
+    total = np.cumsum(likely, dtype=np.float64)
+    expected = 2 * total / (np.arange(1, likely.size + 1) + total[-1])
+    return float(np.clip(likely[int(expected.argmax())], *LEVELS))
 
 
 def _neighbourhood(component: Mask) -> Mask:

@@ -17,7 +17,7 @@ from torch import Tensor
 from worker.contracts import FloatImage, Mask
 from worker.evaluation.overlap import dice
 from worker.evaluation.statistics import Estimate, auc, bootstrap, brier, proportion
-from worker.exam.lesions import MOST_LESIONS, SMOOTHING, outline
+from worker.exam.lesions import MOST_LESIONS, SMOOTHING, level_of, outline
 from worker.faps.crop import CropRule, cut
 from worker.faps.ensemble import Classifier
 from worker.faps.familiar import pooled
@@ -26,11 +26,11 @@ from worker.training.classification import Crop, class_of
 from worker.training.public import mask_on_grid
 from worker.training.sample import Sample
 
-SEGMENTS = (0.3, 0.4, 0.5, 0.6, 0.7)
+LEVELS = ((0.3, 0.0), (0.4, 0.0), (0.5, 0.0), (0.6, 0.0), (0.7, 0.0), (0.5, 1.0))
 PEAKS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99)
 LEAST_AREAS = (25.0, 60.0, 120.0)  # network pixels; about 5 to 25 mm2 in a breast of usual size
 # How much a view that is silent by right weighs against one that is outlined well.
-SILENCE = 0.5
+SILENCE = 0.25
 NO_LIMITS = {"birads_lower_below": 0.0, "birads_higher_from": 1.0}
 LOWERED_CANCERS, RAISED_BENIGN = 0.02, 0.05
 RIDGE = 1e-2  # keeps the slope finite when a small set is separable
@@ -104,25 +104,20 @@ def graded(answered: Answered, thresholds: Mapping[str, float]) -> Graded:
 
 
 def choose_gate(parts: Sequence[Answered], thresholds: Mapping[str, float]) -> dict[str, float]:
-    """``thresholds`` with the level, then the peak and the least area, that serve best.
+    """``thresholds`` with the level, the peak and the least area that serve best together.
 
     Best is the largest sum, over ``parts`` (one a source), of what ``Graded.worth`` says. Regions
     are looked at on the network grid, where every gate is a choice among the same few.
     """
-    open_gate = {**thresholds, "peak": PEAKS[0], "min_area_px": LEAST_AREAS[0]}
-    level = _best(parts, [{**open_gate, "segment": level} for level in SEGMENTS])
-    gates = itertools.product(PEAKS, LEAST_AREAS)
-    return _best(parts, [{**level, "peak": peak, "min_area_px": area} for peak, area in gates])
+    levels = [{"segment": level, "adaptive": adaptive} for level, adaptive in LEVELS]
+    found = [[_regions(part, level) for part in parts] for level in levels]
+    gates = itertools.product(range(len(levels)), PEAKS, LEAST_AREAS)
+    trials = [(n, {**thresholds, **levels[n], "peak": p, "min_area_px": a}) for n, p, a in gates]
 
+    def worth(trial: tuple[int, dict[str, float]]) -> float:
+        return sum(_gated(part, trial[1]).worth for part in found[trial[0]])
 
-def _best(parts: Sequence[Answered], trials: Sequence[dict[str, float]]) -> dict[str, float]:
-    levels = {trial["segment"] for trial in trials}
-    found = {level: [_regions(part, level) for part in parts] for level in levels}
-
-    def worth(trial: dict[str, float]) -> float:
-        return sum(_gated(part, trial).worth for part in found[trial["segment"]])
-
-    return max(trials, key=worth)
+    return max(trials, key=worth)[1]
 
 
 @dataclass(frozen=True)
@@ -137,14 +132,14 @@ class _Regions:
     patient: str
 
 
-def _regions(answered: Answered, level: float) -> list[_Regions]:
+def _regions(answered: Answered, level: Mapping[str, float]) -> list[_Regions]:
     """The regions of views whose lesions are known, largest first."""
     found = []
     for sample, probability in answered:
         if sample.lesion is None:
             continue
         smooth = ndimage.gaussian_filter(probability, SMOOTHING)
-        labels, count = ndimage.label(smooth >= level)
+        labels, count = ndimage.label(smooth >= level_of(probability, level))
         index = np.arange(1, count + 1)
         area, shared = (
             np.atleast_1d(ndimage.sum(part, labels, index)) for part in (labels > 0, sample.lesion)

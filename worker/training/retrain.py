@@ -59,9 +59,13 @@ def retrain(kind: Kind, order: Order, watch: Watch | None = None) -> None:
 def _describe(card: dict[str, Any], kind: Kind, order: Order) -> None:
     """Say in ``card`` what ``kind`` was trained on, under a new identity."""
     source = "physics phantoms alone" if order.synthetic else "CDD-CESM and physics phantoms"
+    before = card["training"].get(kind, {})
+    warm = "the weights of the bundle before"
+    if "checkpoint" in before:
+        warm = f"{before['checkpoint']}, SHA-256 {before['sha256']}: {before['source']}"
     card["training"][kind] = {
         "data": source,
-        "start": "the weights of the bundle before" if order.warm else "nothing",
+        "start": warm if order.warm else "nothing",
         "hours": order.hours,
         "seed": order.seed,
         "phantom_seeds": [order.training_seeds.start, order.training_seeds.stop],

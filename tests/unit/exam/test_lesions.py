@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.exam.frame import fit
-from worker.exam.lesions import MOST_LESIONS, outline
+from worker.exam.lesions import MOST_LESIONS, level_of, outline
 
 GRID = (256, 144)
 THRESHOLDS = {"segment": 0.5, "peak": 0.6, "min_area_px": 20.0, "max_area_fraction": 0.4}
@@ -136,3 +136,18 @@ def test_a_lesion_at_the_chest_wall_ends_at_the_crop(flipped):
     else:
         assert columns.min() == where.left
     assert shoelace(lesion.outline) == pytest.approx(lesion.area_px, rel=0.02)
+
+
+@pytest.mark.parametrize("doubt", [0.3, 0.6])
+def test_the_adaptive_level_is_the_one_that_promises_the_largest_dice(doubt):
+    # A sure core of 100 pixels, a rim of 100 of which a share of ``doubt`` may belong to it.
+    probability = np.zeros((40, 40), np.float32)
+    probability[:10, :10], probability[20:30, :10] = 0.99, doubt
+    level = level_of(probability, {"segment": 0.5, "adaptive": 1.0})
+    core, both = (
+        2 * 99 / (100 + 99 + 100 * doubt),
+        2 * (99 + 100 * doubt) / (200 + 99 + 100 * doubt),
+    )
+    assert (level <= doubt + 1e-6) is (both > core)
+    assert level_of(probability, {"segment": 0.5}) == 0.5
+    assert level_of(np.zeros((4, 4), np.float32), {"segment": 0.5, "adaptive": 1.0}) == 0.5
