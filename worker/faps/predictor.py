@@ -46,8 +46,8 @@ class Calibration:
 def log_odds(peak: float) -> float:
     """Log-odds of a probability, between those of ``SUREST`` and its complement.
 
-    >>> log_odds(0.5), round(log_odds(1.0), 2), log_odds(0.0) == -log_odds(1.0)
-    (0.0, 9.21, True)
+    >>> log_odds(0.5), round(log_odds(1.0), 2), round(log_odds(0.0), 2)
+    (0.0, 9.21, -9.21)
     """
     p = min(max(peak, SUREST), 1 - SUREST)
     return math.log(p / (1 - p))
