@@ -102,7 +102,7 @@ class Node:
         plans = [
             Plan(
                 name=destination.name,
-                outputs=destination.outputs,
+                roles=destination.roles,
                 needs_commitment=destination.confirm == "commitment",
             )
             for destination in self.settings.destinations

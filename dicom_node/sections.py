@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dicom_node.domain.header import InputRule
+from dicom_node.domain.outputs import DEFAULT_OUTPUTS, Output, SrClass, SrPer, roles_of
 from dicom_node.domain.study import CompletenessRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -155,9 +156,18 @@ class Destination(Section):
     confirm: Literal["none", "commitment"] = Field(
         "none", description="Proof that results are kept: none, or Storage Commitment"
     )
-    outputs: tuple[Literal["seg", "sr"], ...] = Field(
-        ("seg", "sr"), description="Which result objects it gets"
+    outputs: tuple[Output, ...] = Field(DEFAULT_OUTPUTS, description="Which result objects it gets")
+    sr_class: SrClass = Field(
+        SrClass.COMPREHENSIVE_3D, description="SOP class of the report, comprehensive for old PACS"
     )
+    sr_per: SrPer = Field(
+        SrPer.EXAM, description="One report for the exam, or one for each image (OHIF)"
+    )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles of the artefacts that it gets."""
+        return roles_of(self.outputs, self.sr_class, self.sr_per)
 
 
 class Web(Section):

@@ -81,7 +81,7 @@ class Hospital:
     def plans(self) -> list[Plan]:
         """What each destination gets."""
         return [
-            Plan(name=d.name, outputs=d.outputs, needs_commitment=d.confirm == "commitment")
+            Plan(name=d.name, roles=d.roles, needs_commitment=d.confirm == "commitment")
             for d in self.settings.destinations
         ]
 

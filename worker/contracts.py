@@ -197,7 +197,15 @@ class Role(enum.Enum):
     """What a stored artefact is for."""
 
     SEG = "seg"
-    SR = "sr"
+    LABELMAP = "labelmap"
+    SR = "sr"  # TID 1500 as Comprehensive 3D SR, one for the exam
+    SR_IMAGE = "sr_image"  # the same, one for each image with a lesion
+    SR_2D = "sr_2d"  # TID 1500 as Comprehensive SR, one for the exam
+    SR_IMAGE_2D = "sr_image_2d"
+    CAD_SR = "cad_sr"  # Mammography CAD SR, TID 4000
+    GSPS = "gsps"
+    SC = "sc"
+    KEY_OBJECTS = "key_objects"
     PREVIEW = "preview"  # PNG for the page: image with outline
     HEAT_MAP = "heat_map"  # PNG for the page: image with heat map
     ANALYSIS = "analysis"  # JSON for the page and for `faps analyse`

@@ -34,7 +34,7 @@ class Plan:
     """A destination as the ledger needs to know it: what it gets, and what proves arrival."""
 
     name: str
-    outputs: tuple[str, ...]
+    roles: tuple[str, ...]
     needs_commitment: bool
 
 
@@ -189,7 +189,7 @@ def _plan_job(connection: Connection, job_id: str, destinations: Sequence[Plan],
     ).all()
     for destination in destinations:
         for artefact in artefacts:
-            if artefact.role in destination.outputs:
+            if artefact.role in destination.roles:
                 insert_if_absent(
                     connection,
                     t.deliveries,

@@ -98,7 +98,18 @@ KINDS: dict[ImageKind, str] = {
     ImageKind.NOT_MAMMOGRAPHY: "no mammogram",
 }
 SIDES = {"R": "Right", "L": "Left"}
-ROLES = {"seg": "Segmentation", "sr": "Structured report"}
+ROLES = {
+    "seg": "Segmentation",
+    "labelmap": "Label map",
+    "sr": "Structured report",
+    "sr_image": "Structured report",
+    "sr_2d": "Structured report",
+    "sr_image_2d": "Structured report",
+    "cad_sr": "Mammography CAD report",
+    "gsps": "Presentation state",
+    "sc": "Colour picture",
+    "key_objects": "Key objects",
+}
 STAGES = {
     "read": "Read and decode",
     "segment": "Segmentation network",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_core import to_jsonable_python
 import yaml
 from pydicom.uid import UID
 from typer.main import get_command
@@ -79,8 +80,7 @@ def test_every_key_of_a_destination_is_shown_and_two_examples_load(
     assert set(first) == set(Destination.model_fields)
     for name, field in Destination.model_fields.items():
         if not field.is_required():
-            default = field.default
-            assert first[name] == (list(default) if isinstance(default, tuple) else default), name
+            assert first[name] == to_jsonable_python(field.default), name
 
 
 def test_every_key_of_the_example_is_explained(example: str) -> None:

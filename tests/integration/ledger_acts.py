@@ -26,8 +26,8 @@ HOLD = Judgement(Verdict.HOLD, "incomplete after 900 s")
 STORED = Ending(event=JobEvent.RESULTS_STORED, bundle="FAPS 0", seconds={"segment": 1.5})
 UNSUITABLE = Ending(event=JobEvent.FOUND_UNSUITABLE, reason_code="no_cem_pair", reason="no pair")
 FAILED = Ending(event=JobEvent.GAVE_UP, reason_code="pixel_decode", reason="cannot be decoded")
-PACS = Plan(name="pacs", outputs=("seg", "sr"), needs_commitment=False)
-VAULT = Plan(name="vault", outputs=("sr",), needs_commitment=True)
+PACS = Plan(name="pacs", roles=("seg", "sr"), needs_commitment=False)
+VAULT = Plan(name="vault", roles=("sr",), needs_commitment=True)
 LEASE_S = 60.0
 EXPIRED = -1.0  # a lease that has run out as soon as it is taken
 

@@ -22,7 +22,7 @@ from tests.integration.ledger_acts import (
 SUCCESS = outcome_of(0x0000)
 BUSY = outcome_of(0xA700, "disk full")
 LOST = 0x0112
-WHOLE_SET = replace(VAULT, outputs=("seg", "sr"))
+WHOLE_SET = replace(VAULT, roles=("seg", "sr"))
 
 
 def _delivered(ledger: Ledger) -> str:

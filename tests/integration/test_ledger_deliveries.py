@@ -203,7 +203,7 @@ def test_a_person_can_send_again_what_was_refused_or_waits(ledger: Ledger) -> No
 
 def test_an_exam_of_which_no_destination_takes_anything_is_done(ledger: Ledger) -> None:
     job_id = analysed(ledger)
-    ledger.deliveries.plan([replace(PACS, outputs=())])
+    ledger.deliveries.plan([replace(PACS, roles=())])
     assert job_state(ledger, job_id) is JobState.DELIVERED
 
 

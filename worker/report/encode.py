@@ -10,7 +10,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from worker.contracts import Analysis, ResultObject, Role
 from worker.report.identity import (
-    FIRST_SERIES_NUMBER,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
     named_views,
@@ -37,11 +36,7 @@ def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
         on the grid of its image.
     """
     views = list(named_views(analysis))
-    segmented = {
-        view.key: segmentation(analysis, view, series_number)
-        for series_number, view in enumerate(views, start=FIRST_SERIES_NUMBER + 1)
-        if view.result.lesions
-    }
+    segmented = {view.key: segmentation(analysis, view) for view in views if view.result.lesions}
     objects = [_dicom(Role.SEG, key, ds) for key, ds in segmented.items()]
     report = structured_report(analysis, segmented.values())
     objects.append(_dicom(Role.SR, _EXAM, report))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -21,7 +22,21 @@ MODEL_NAME = "FAPS Node"
 IMPLEMENTATION_CLASS_UID = derive_uid("faps", "implementation")
 IMPLEMENTATION_VERSION = "FAPS_NODE_0"
 
-FIRST_SERIES_NUMBER = 9001  # far from what modalities count
+# Far from what modalities count. One number for what an exam has once, twenty for views.
+SERIES_NUMBERS: Mapping[Role, int] = MappingProxyType(
+    {
+        Role.SR: 9001,
+        Role.SR_2D: 9001,
+        Role.CAD_SR: 9002,
+        Role.KEY_OBJECTS: 9003,
+        Role.SEG: 9011,
+        Role.SC: 9031,
+        Role.GSPS: 9051,
+        Role.SR_IMAGE: 9071,
+        Role.SR_IMAGE_2D: 9071,
+        Role.LABELMAP: 9091,
+    }
+)
 _OFFSET_LENGTH = 5  # +hhmm
 
 # Type 2 in every result object: written blank when the source lacks it.
@@ -52,6 +67,7 @@ class NamedView:
     key: str
     finding: Finding
     result: ViewResult
+    number: int  # of the view in the exam, from 0
 
     @property
     def name(self) -> str:
@@ -64,10 +80,15 @@ class Place:
     """Where one result object sits in the study; each is alone in its series."""
 
     role: Role
-    key: str
+    key: str  # "exam", or a view's
     modality: str
-    series_number: int
     series_description: str
+    number: int = 0  # of the view in the exam, from 0
+
+    @property
+    def series_number(self) -> int:
+        """Its Series Number: of its kind, then of the view."""
+        return SERIES_NUMBERS[self.role] + self.number
 
 
 def named_views(analysis: Analysis) -> Iterator[NamedView]:
@@ -77,7 +98,8 @@ def named_views(analysis: Analysis) -> Iterator[NamedView]:
         for result in finding.views:
             key = f"{result.pair.laterality}-{result.pair.view}"
             seen[key] = seen.get(key, 0) + 1
-            yield NamedView(key if seen[key] == 1 else f"{key}-{seen[key]}", finding, result)
+            name = key if seen[key] == 1 else f"{key}-{seen[key]}"
+            yield NamedView(name, finding, result, sum(seen.values()) - 1)
 
 
 def result_uid(analysis: Analysis, role: str, *key: str) -> str:

@@ -39,7 +39,7 @@ _SEGMENT_POINTER = (0x0062000B, 0x0062000A)  # Referenced Segment Number in Segm
 _POSITION_POINTER = (0x00200032, 0x00209113)  # Image Position (Patient) in Plane Position
 
 
-def segmentation(analysis: Analysis, view: NamedView, series_number: int) -> Dataset:
+def segmentation(analysis: Analysis, view: NamedView) -> Dataset:
     """BINARY Segmentation on the grid of the recombined image, one segment per lesion.
 
     highdicom describes a miniature of the image, whose frames are then replaced by the masks:
@@ -54,13 +54,13 @@ def segmentation(analysis: Analysis, view: NamedView, series_number: int) -> Dat
     """
     result = view.result
     frames = _frames(view)
-    ds = _described(analysis, view, series_number)
+    ds = _described(analysis, view)
     ds.Rows, ds.Columns = frames.shape[1:]
     ds.PixelData = _packed(frames)
     ds.SegmentsOverlap = "YES" if np.count_nonzero(frames.sum(axis=0, dtype=np.uint8) > 1) else "NO"
     _place_in_a_plane(ds, analysis, view)
     _index_frames(ds, analysis, view)
-    _sign(ds, analysis, view, series_number)
+    _sign(ds, analysis, view)
     for item in ds.SegmentSequence:
         region = item.AnatomicRegionSequence[0]
         side = codes.SIDES[result.pair.laterality]
@@ -91,7 +91,7 @@ def _packed(frames: npt.NDArray[np.uint8]) -> bytes:
     return packed + b"\0" * (len(packed) % (_BITS_OF_WORD // 8))
 
 
-def _described(analysis: Analysis, view: NamedView, series_number: int) -> Dataset:
+def _described(analysis: Analysis, view: NamedView) -> Dataset:
     """The Segmentation that highdicom makes of a miniature with one pixel per lesion."""
     lesions = view.result.lesions
     pixels = np.zeros((1, _MINIATURE, _MINIATURE, len(lesions)), dtype=np.uint8)
@@ -103,7 +103,7 @@ def _described(analysis: Analysis, view: NamedView, series_number: int) -> Datas
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(analysis, view, lesions),
         series_instance_uid=result_uid(analysis, "seg series", view.key),
-        series_number=series_number,
+        series_number=1,  # stamped with the identity
         sop_instance_uid=result_uid(analysis, "seg", view.key),
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -230,13 +230,13 @@ def _index_frames(ds: Dataset, analysis: Analysis, view: NamedView) -> None:
         frame.FrameContentSequence[0].DimensionIndexValues = [number, 1]
 
 
-def _sign(ds: Dataset, analysis: Analysis, view: NamedView, series_number: int) -> None:
+def _sign(ds: Dataset, analysis: Analysis, view: NamedView) -> None:
     lesions = count(len(view.result.lesions), "lesion")
     place = Place(
         role=Role.SEG,
         key=view.key,
         modality="SEG",
-        series_number=series_number,
+        number=view.number,
         series_description=f"AI {view.name}: {lesions}, research use {NOT_REVIEWED}",
     )
     stamp(ds, analysis, view.result.recombined, place)

@@ -13,7 +13,6 @@ from worker.contracts import Analysis, ModelCard, Role, Status
 from worker.report import codes, content
 from worker.report.groups import breast_groups, lesion_groups
 from worker.report.identity import (
-    FIRST_SERIES_NUMBER,
     MANUFACTURER,
     MODEL_NAME,
     Place,
@@ -72,7 +71,6 @@ def structured_report(analysis: Analysis, segmentations: Iterable[Dataset]) -> D
         role=Role.SR,
         key="exam",
         modality="SR",
-        series_number=FIRST_SERIES_NUMBER,
         series_description=f"AI report: {_headline(analysis)} {NOT_REVIEWED}",
     )
     stamp(ds, analysis, source, place)

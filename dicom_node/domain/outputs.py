@@ -1,0 +1,53 @@
+"""Which result objects a destination gets: the names in the settings, the roles behind them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+
+class Output(enum.Enum):
+    """One kind of result object, as ``[[destinations]] outputs`` names it."""
+
+    SEG = "seg"  # BINARY Segmentation, one for each view with a lesion
+    LABELMAP = "labelmap"  # Label Map Segmentation of the same: few peers take it yet
+    SR = "sr"  # TID 1500 report
+    CAD_SR = "cad_sr"  # Mammography CAD SR (TID 4000), for mammography workstations
+    GSPS = "gsps"  # presentation state with the outlines, for each view
+    SC = "sc"  # colour Secondary Capture with outline and heat map, for each view
+    KEY_OBJECTS = "key_objects"  # Key Object Selection of the views with a lesion
+
+
+class SrClass(enum.Enum):
+    """SOP class of the TID 1500 report (IHE AIR asks for the first; old PACS know the second)."""
+
+    COMPREHENSIVE_3D = "comprehensive_3d"
+    COMPREHENSIVE = "comprehensive"
+
+
+class SrPer(enum.Enum):
+    """One report for the exam, or for each image: OHIF draws the first image's regions alone."""
+
+    EXAM = "exam"
+    IMAGE = "image"
+
+
+DEFAULT_OUTPUTS = tuple(output for output in Output if output is not Output.LABELMAP)
+# Roles of artefacts in the ledger; every worker makes all of them, the destination takes its own.
+SR_ROLES = {
+    (SrClass.COMPREHENSIVE_3D, SrPer.EXAM): "sr",
+    (SrClass.COMPREHENSIVE_3D, SrPer.IMAGE): "sr_image",
+    (SrClass.COMPREHENSIVE, SrPer.EXAM): "sr_2d",
+    (SrClass.COMPREHENSIVE, SrPer.IMAGE): "sr_image_2d",
+}
+
+
+def roles_of(outputs: Iterable[Output], sr_class: SrClass, sr_per: SrPer) -> tuple[str, ...]:
+    """Roles of the artefacts that a destination with this profile gets.
+
+    >>> roles_of([Output.SEG, Output.SR], SrClass.COMPREHENSIVE, SrPer.IMAGE)
+    ('seg', 'sr_image_2d')
+    """
+    return tuple(
+        SR_ROLES[sr_class, sr_per] if output is Output.SR else output.value for output in outputs
+    )
