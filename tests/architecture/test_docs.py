@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_core import to_jsonable_python
 import yaml
+from pydantic_core import to_jsonable_python
 from pydicom.uid import UID
 from typer.main import get_command
 
