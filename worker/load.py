@@ -128,17 +128,25 @@ def _card_of(bundle: Bundle) -> Iterator[None]:
 def network_of(network: str, raw: Mapping[str, Any]) -> Segmenter | Classifier:
     """A network as the card describes it, without weights: on the meta device.
 
-    ``members`` of the card says how many of them answer together; one where it says nothing.
+    ``members`` of the card says how many of them answer together, one where it says nothing;
+    ``beside`` describes others, of another architecture, that answer with them.
     """
     options = dict(raw[network])
-    members = int(options.pop("members", 1))
+    families = [options, *([dict(options.pop("beside"))] if "beside" in options else [])]
+    energies = len(options.pop("energies", ()))
     with torch.device("meta"):
         if network == SEGMENTATION:
-            nets = [RefineNet(**options) for _ in range(members)]
-            return nets[0] if members == 1 else RefineNets(nets)
-        energies = len(options.pop("energies"))
-        classifiers = [FapsClassifier(energies=energies, **options) for _ in range(members)]
-        return classifiers[0] if members == 1 else FapsClassifiers(classifiers)
+            nets = [RefineNet(**family) for family in _each(families)]
+            return nets[0] if len(nets) == 1 else RefineNets(nets)
+        classifiers = [FapsClassifier(energies=energies, **family) for family in _each(families)]
+        return classifiers[0] if len(classifiers) == 1 else FapsClassifiers(classifiers)
+
+
+def _each(families: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The options of every member of every family."""
+    for family in families:
+        alone = {name: value for name, value in family.items() if name != "members"}
+        yield from [alone] * int(family.get("members", 1))
 
 
 def build(card: ModelCard, raw: Mapping[str, Any]) -> Faps:

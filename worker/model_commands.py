@@ -81,6 +81,9 @@ def train(
     work: Annotated[Path | None, typer.Option(help="Keeps what a broken-off run needs")] = None,
     cache: Annotated[Path | None, typer.Option(help="Keeps prepared phantoms")] = None,
     phantoms: Annotated[int, typer.Option(min=1, help="Synthetic women to learn from")] = 200,
+    beside: Annotated[
+        Path | None, typer.Option(help="Bundle whose folds' networks answer with the new ones")
+    ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard")] = None,
 ) -> None:
     """Train one network of a bundle for a while and measure it on patients it has not seen.
@@ -91,7 +94,7 @@ def train(
     from worker.training.progress import LOSS, bars  # noqa: PLC0415
     from worker.training.retrain import retrain  # noqa: PLC0415
 
-    order = Order(data, out, hours, folds, seed, base, warm, work, cache, phantoms)
+    order = Order(data, out, hours, folds, seed, base, warm, work, cache, phantoms, beside)
     with Progress(*Progress.get_default_columns(), LOSS, console=console) as progress:
         retrain(network.value, order, bars(progress, tensorboard))
 

@@ -73,26 +73,27 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite(nn.Module):
     """EfficientNet-Lite0 without its head: returns the maps at 1/4, 1/8, 1/16 and 1/32.
 
-    Strided convolutions are padded on both sides alike, TensorFlow pads the far one alone: the
-    same function of an image moved by a pixel.
+    With fewer ``stages`` it ends early, at 1/16 after five. Strided convolutions are padded on both
+    sides alike, TensorFlow pads the far one alone: the same function of an image moved by a pixel.
     """
 
-    def __init__(self, *, in_channels: int = 3) -> None:
+    def __init__(self, *, in_channels: int = 3, stages: int = len(STAGES)) -> None:
         super().__init__()
+        taps = [tap for tap in TAPS if tap < stages]
         self.stem = Unit(in_channels, STEM, 3, 2)
-        self.channels = [STAGES[tap].outputs for tap in TAPS]
+        self.channels = [STAGES[tap].outputs for tap in taps]
         self.blocks = nn.ModuleList()
         self.taps: list[int] = []  # numbers of the blocks whose maps are returned
         inputs = STEM
-        for number, stage in enumerate(STAGES):
+        for number, stage in enumerate(STAGES[: taps[-1] + 1]):
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 self.blocks.append(InvertedResidual(inputs, stage, stride))
                 inputs = stage.outputs
-            if number in TAPS:
+            if number in taps:
                 self.taps.append(len(self.blocks) - 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, in_channels, H, W) → C1 … C4, of 1/4 to 1/32 of the size."""
         x = self.stem(x)
         maps = []
@@ -100,5 +101,4 @@ class EfficientNetLite(nn.Module):
             x = block(x)
             if number in self.taps:
                 maps.append(x)
-        c1, c2, c3, c4 = maps
-        return c1, c2, c3, c4
+        return tuple(maps)

@@ -12,7 +12,7 @@ from worker.faps.xception_ppm import FapsClassifier
 
 
 class RefineNets(nn.Module):
-    """Segmentation networks trained on different patients."""
+    """Segmentation networks trained on different patients, or of different architectures."""
 
     def __init__(self, members: Sequence[RefineNet]) -> None:
         super().__init__()
@@ -24,6 +24,11 @@ class RefineNets(nn.Module):
         for member in list(self.members)[1:]:
             total = total + member(x)
         return total / len(self.members)  # type: ignore[no-any-return]
+
+    @property
+    def networks(self) -> list[RefineNet]:
+        """The members."""
+        return [m for m in self.members if isinstance(m, RefineNet)]
 
 
 class FapsClassifiers(nn.Module):

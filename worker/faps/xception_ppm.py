@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.faps.efficientnet import EfficientNetLite
+from worker.faps.efficientnet import STAGES, EfficientNetLite
 
 Backbone = Literal["xception", "efficientnet-lite0"]
 Pyramid = Literal["faps", "semseg"]
@@ -157,7 +157,8 @@ class FapsClassifier(nn.Module):
     """One trunk for both energies; low_energy ‖ recombined → mean → Linear; mean over views.
 
     A missing view is left out of the mean, which is exact. With ``energies`` of one
-    nothing is concatenated.
+    nothing is concatenated. ``stages`` shortens an EfficientNet: few women are learnt by heart by
+    a large one.
     """
 
     def __init__(
@@ -169,12 +170,13 @@ class FapsClassifier(nn.Module):
         in_channels: int = 3,
         backbone: Backbone = "xception",
         dropout: float = 0.0,
+        stages: int = len(STAGES),
     ) -> None:
         super().__init__()
         trunk = (
             Xception(width=width, in_channels=in_channels)
             if backbone == "xception"
-            else EfficientNetLite(in_channels=in_channels)
+            else EfficientNetLite(in_channels=in_channels, stages=stages)
         )
         bottleneck = max(8, round(FAPS_BOTTLENECK * width))
         self.trunk: nn.Module = trunk

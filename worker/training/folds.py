@@ -17,6 +17,7 @@ class Part:
 
     name: str
     trains: Patients
+    fold: int | None = None
 
     def tests(self, patient: str) -> bool:
         """Whether the network has not seen this patient."""
@@ -37,7 +38,7 @@ def parts(folds: int) -> list[Part]:
 
 
 def _fold(number: int, folds: int) -> Part:
-    return Part(f"fold-{number}", lambda patient: fold_of(patient, folds) != number)
+    return Part(f"fold-{number}", lambda patient: fold_of(patient, folds) != number, number)
 
 
 def fold_of(patient: str, folds: int) -> int:

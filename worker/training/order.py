@@ -14,8 +14,9 @@ class Order:
     """What is to be trained: ``hours`` over all networks, ``folds`` as ``folds.parts`` has it.
 
     ``base`` gives the other network and the architecture; ``warm`` starts from its weights too.
-    ``work`` keeps networks of folds and what a run that is broken off needs to go on; ``cache``
-    keeps prepared phantoms, of ``phantoms`` women and as many breasts with one lesion.
+    ``beside`` is a bundle of the same folds whose networks of this kind shall answer together with
+    the new ones. ``work`` keeps networks of folds and what a run that is broken off needs to go on;
+    ``cache`` keeps prepared phantoms, of ``phantoms`` women and as many breasts with one lesion.
     """
 
     data: Path | None
@@ -28,6 +29,7 @@ class Order:
     work: Path | None = None
     cache: Path | None = None
     phantoms: int = 200
+    beside: Path | None = None
 
     @property
     def kept(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dicom_node.errors import BundleError
+from dicom_node.errors import BundleError, ConfigurationError
 from tests.public_data import write_prepared
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
@@ -64,6 +64,66 @@ def test_networks_of_the_folds_end_in_one_bundle_with_figures_of_unseen_patients
     before = load(order.base, allow_unsigned=True).card
     assert faps.card.uuid != before.uuid
     assert not faps.card.signed
+
+
+def test_networks_of_another_kind_answer_beside_those_of_the_same_folds(order):
+    folds = replace(order, folds=2)
+    retrain("segmentation", folds, Quiet())
+    first = load(order.out, allow_unsigned=True)
+    both = replace(
+        folds,
+        base=_wider(order),
+        beside=order.out,
+        out=order.out.with_name("both"),
+        work=order.out.with_name("second.work"),
+    )
+    retrain("segmentation", both, Quiet())
+    faps = load(both.out, allow_unsigned=True)
+    widths = [network.trunk.channels[0] for network in faps.segmentation.members]
+    assert widths == [4, 4, 6, 6]
+    for old, kept in zip(first.segmentation.members, faps.segmentation.members, strict=False):
+        for name, tensor in old.state_dict().items():
+            assert torch.equal(tensor, kept.state_dict()[name]), name
+    assert faps.card.raw["segmentation"]["beside"] == {
+        **base_card("tiny", "1")["segmentation"], "width": 6, "features": 4, "members": 2,
+    }  # fmt: skip
+    assert faps.card.raw["training"]["segmentation"]["beside"]["folds"] == 2
+    assert faps.card.raw["measured"]["segmentation"]["cdd_cesm_pairs"]["with_lesion"] == 4
+    # Lesions are then found by both kinds, of those that have not seen the patient.
+    retrain("classification", replace(both, base=None, beside=None), Quiet())
+    assert len(load(both.out, allow_unsigned=True).classification.members) == 2
+
+
+def test_networks_of_other_folds_do_not_answer_beside(order):
+    retrain("segmentation", replace(order, folds=2), Quiet())
+    other = replace(order, folds=3, beside=order.out, out=order.out.with_name("other"))
+    with pytest.raises(BundleError, match="not trained in 3 folds"):
+        retrain("segmentation", other, Quiet())
+    with pytest.raises(ConfigurationError, match="give --folds"):
+        retrain("segmentation", replace(other, folds=0), Quiet())
+
+
+def test_a_third_kind_is_refused(order):
+    retrain("segmentation", replace(order, folds=2), Quiet())
+    both = replace(order, folds=2, beside=order.out, out=order.out.with_name("both"))
+    both = replace(both, work=order.out.with_name("second.work"))
+    retrain("segmentation", both, Quiet())
+    with pytest.raises(ConfigurationError, match="two kinds"):
+        retrain("segmentation", replace(both, beside=both.out), Quiet())
+
+
+def _wider(order):
+    """A base of another architecture."""
+    card = base_card("wider", "1")
+    card["segmentation"] |= {"width": 6, "features": 4}
+    card["input"]["size"] = [128, 72]
+    card["classification"] |= {"width": 0.05}
+    states = {
+        "segmentation": RefineNet(**card["segmentation"]).state_dict(),
+        "classification": FapsClassifier(width=0.05, pyramid="semseg", in_channels=1).state_dict(),
+    }
+    write_bundle(order.out.with_name("wider"), card, states)
+    return order.out.with_name("wider")
 
 
 def test_a_run_that_is_over_is_not_run_again(order):
