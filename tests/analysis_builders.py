@@ -169,16 +169,16 @@ def negative_breast(laterality: str, **attributes: Any) -> Finding:
 
 
 def encoded(made: Analysis) -> tuple[ResultObject, ...]:
-    """``encode(made)``, once only for each of ``WAYS``."""
+    """Every object of ``made``, encoded once only for each of ``WAYS``."""
     for way, known in WAYS.items():
         if known is made:
             return _encoded_way(way)
-    return encode(made)
+    return encode(made, labelmap=True)
 
 
 @cache
 def _encoded_way(way: str) -> tuple[ResultObject, ...]:
-    return encode(WAYS[way])
+    return encode(WAYS[way], labelmap=True)
 
 
 def ways_it_can_end() -> dict[str, Analysis]:

@@ -11,10 +11,13 @@ from tests.analysis_builders import WAYS, encoded
 from tests.conformance.validators import dciodvfy_errors, dsrdump_complaints, find_tool
 from worker.contracts import Analysis, Role
 
+REPORTS = {Role.SR, Role.SR_IMAGE, Role.SR_2D, Role.SR_IMAGE_2D}
+OBJECTS = set(Role) - {Role.PREVIEW, Role.HEAT_MAP, Role.ANALYSIS}
+
 
 @pytest.mark.parametrize("way", WAYS)
 def test_dciodvfy_finds_no_error_in_any_result_object(way: str, tmp_path: Path):
-    for file in _written(WAYS[way], tmp_path, {Role.SEG, Role.SR}):
+    for file in _written(WAYS[way], tmp_path, OBJECTS):
         assert dciodvfy_errors(file) == [], file.name
 
 
@@ -22,8 +25,8 @@ def test_dciodvfy_finds_no_error_in_any_result_object(way: str, tmp_path: Path):
 @pytest.mark.skipif(find_tool("dsrdump") is None, reason="Debian's dcmtk is not installed")
 @pytest.mark.parametrize("way", WAYS)
 def test_dsrdump_reads_every_report_without_a_complaint(way: str, tmp_path: Path):
-    (file,) = _written(WAYS[way], tmp_path, {Role.SR})
-    assert dsrdump_complaints(file) == []
+    for file in _written(WAYS[way], tmp_path, REPORTS):
+        assert dsrdump_complaints(file) == [], file.name
 
 
 def test_dciodvfy_does_find_an_error_when_there_is_one(tmp_path: Path):

@@ -10,20 +10,23 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from worker.contracts import Analysis, ResultObject, Role
 from worker.report.identity import (
+    EXAM,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
     named_views,
 )
+from worker.report.labelmap import label_map
 from worker.report.record import record
 from worker.report.seg import segmentation
-from worker.report.sr import structured_report
+from worker.report.sr import reports
 
 _DICOM = "application/dicom"
-_EXAM = "exam"
 
 
-def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
-    """One Segmentation per view with a lesion, the report, then the record of the analysis.
+def encode(analysis: Analysis, *, labelmap: bool = False) -> tuple[ResultObject, ...]:
+    """Every object of every role, then the record of the analysis: destinations choose.
+
+    Label maps, large and taken by few, are made where ``labelmap`` asks for them.
 
     The same analysis gives the same bytes: UIDs are derived and the time is ``run.created_at``,
     so that a repeated run delivers the same objects again instead of second ones. ``record``
@@ -38,12 +41,17 @@ def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
     views = list(named_views(analysis))
     segmented = {view.key: segmentation(analysis, view) for view in views if view.result.lesions}
     objects = [_dicom(Role.SEG, key, ds) for key, ds in segmented.items()]
-    report = structured_report(analysis, segmented.values())
-    objects.append(_dicom(Role.SR, _EXAM, report))
+    objects += [_dicom(*report) for report in reports(analysis, segmented)]
+    if labelmap:
+        objects += [
+            _dicom(Role.LABELMAP, view.key, label_map(analysis, view, segmented[view.key]))
+            for view in views
+            if view.key in segmented
+        ]
     objects.append(
         ResultObject(
             role=Role.ANALYSIS,
-            key=_EXAM,
+            key=EXAM,
             media_type="application/json",
             content=record(analysis, objects),
         )

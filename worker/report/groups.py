@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from worker.contracts import Analysis, Finding, Lesion, ModelCard
 from worker.report import codes, content
-from worker.report.identity import NamedView, named_views, result_uid, tracking
+from worker.report.identity import NamedView, result_uid, tracking
 from worker.report.outline import thin
 from worker.report.wording import ascii_text, percent
 
@@ -18,9 +18,9 @@ _LESION_TEMPLATE = "1410"  # measurements of a planar region
 _DEFAULT_PRECISION = "float32"
 
 
-def lesion_groups(analysis: Analysis) -> Iterator[Dataset]:
+def lesion_groups(analysis: Analysis, views: Iterable[NamedView]) -> Iterator[Dataset]:
     """One group per lesion of an image, view by view."""
-    for view in named_views(analysis):
+    for view in views:
         for number, lesion in enumerate(view.result.lesions, start=1):
             yield _of_lesion(analysis, view, number, lesion)
 

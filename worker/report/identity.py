@@ -22,18 +22,19 @@ MODEL_NAME = "FAPS Node"
 IMPLEMENTATION_CLASS_UID = derive_uid("faps", "implementation")
 IMPLEMENTATION_VERSION = "FAPS_NODE_0"
 
+EXAM = "exam"  # key of what an exam has once
 # Far from what modalities count. One number for what an exam has once, twenty for views.
 SERIES_NUMBERS: Mapping[Role, int] = MappingProxyType(
     {
         Role.SR: 9001,
-        Role.SR_2D: 9001,
+        Role.SR_2D: 9005,
         Role.CAD_SR: 9002,
         Role.KEY_OBJECTS: 9003,
         Role.SEG: 9011,
         Role.SC: 9031,
         Role.GSPS: 9051,
         Role.SR_IMAGE: 9071,
-        Role.SR_IMAGE_2D: 9071,
+        Role.SR_IMAGE_2D: 9111,
         Role.LABELMAP: 9091,
     }
 )

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from worker.contracts import Analysis, ModelCard, Role, Status
 from worker.report import codes, content
 from worker.report.groups import breast_groups, lesion_groups
 from worker.report.identity import (
+    EXAM,
     MANUFACTURER,
     MODEL_NAME,
+    NamedView,
     Place,
     device_uid,
+    named_views,
     source_header,
     stamp,
 )
@@ -34,6 +38,12 @@ _SUMMARIES = {  # (status is COMPLETE, has a finding) -> CID 6047
     (False, False): codes.SOME_WITHOUT_FINDINGS,
     (False, True): codes.SOME_WITH_FINDINGS,
 }
+_SOP_CLASSES = {
+    Role.SR: Comprehensive3DSRStorage,
+    Role.SR_IMAGE: Comprehensive3DSRStorage,
+    Role.SR_2D: ComprehensiveSRStorage,
+    Role.SR_IMAGE_2D: ComprehensiveSRStorage,
+}
 _OUTCOMES = {
     Status.COMPLETE: codes.SUCCEEDED,
     Status.PARTIAL: codes.PARTIALLY_SUCCEEDED,
@@ -42,12 +52,28 @@ _OUTCOMES = {
 }
 
 
-def structured_report(analysis: Analysis, segmentations: Iterable[Dataset]) -> Dataset:
+class Report(NamedTuple):
+    """A report with the role and key that it goes by."""
+
+    role: Role
+    key: str
+    ds: Dataset
+
+
+def structured_report(
+    analysis: Analysis,
+    segmentations: Iterable[Dataset],
+    role: Role = Role.SR,
+    image: NamedView | None = None,
+) -> Dataset:
     """The exam's report; every status has the same shape, so that silence never means negative.
 
     The tree is built item by item: highdicom's templates need a measurement group and complete
     image headers, and a report on an exam that could not be analysed has neither. Without a lesion
     the Qualitative Evaluations container stands alone (TID 1500 rows 6, 10, 12: one of the three).
+
+    ``role`` fixes the SOP class. With ``image`` only this view's regions are in it, everything else
+    is: OHIF draws the regions of the first image that a report names and no others.
 
     Raises
     ------
@@ -55,10 +81,14 @@ def structured_report(analysis: Analysis, segmentations: Iterable[Dataset]) -> D
         When the analysis comes with no header at all.
     """
     source = source_header(analysis)
+    views = list(named_views(analysis)) if image is None else [image]
     ds = content.container(
-        codes.IMAGING_MEASUREMENT_REPORT, _tree(analysis, source), relation=None, template="1500"
+        codes.IMAGING_MEASUREMENT_REPORT,
+        _tree(analysis, source, views),
+        relation=None,
+        template="1500",
     )
-    ds.SOPClassUID = Comprehensive3DSRStorage
+    ds.SOPClassUID = _SOP_CLASSES[role]
     ds.CompletionFlag = "COMPLETE" if analysis.status is Status.COMPLETE else "PARTIAL"
     ds.VerificationFlag = "UNVERIFIED"
     ds.PreliminaryFlag = "PRELIMINARY"
@@ -67,17 +97,35 @@ def structured_report(analysis: Analysis, segmentations: Iterable[Dataset]) -> D
     ds.CurrentRequestedProcedureEvidenceSequence = Sequence(
         _evidence([*_study_headers(analysis, source), *segmentations])
     )
+    what = _headline(analysis) if image is None else _headline_of(image)
     place = Place(
-        role=Role.SR,
-        key="exam",
+        role=role,
+        key=EXAM if image is None else image.key,
         modality="SR",
-        series_description=f"AI report: {_headline(analysis)} {NOT_REVIEWED}",
+        series_description=f"AI report: {what} {NOT_REVIEWED}",
+        number=0 if image is None else image.number,
     )
     stamp(ds, analysis, source, place)
     return ds
 
 
-def _tree(analysis: Analysis, source: Dataset) -> Iterator[Dataset]:
+def reports(analysis: Analysis, segmentations: Mapping[str, Dataset]) -> Iterator[Report]:
+    """Every form of the report, of which a destination gets one: by SOP class, exam or image.
+
+    Where no image has a lesion, the form by image is one report of the exam.
+    """
+    marked = [view for view in named_views(analysis) if view.result.lesions]
+    for role in (Role.SR, Role.SR_2D):
+        yield Report(role, EXAM, structured_report(analysis, segmentations.values(), role))
+    for role in (Role.SR_IMAGE, Role.SR_IMAGE_2D):
+        for view in marked:
+            own = [segmentations[view.key]]
+            yield Report(role, view.key, structured_report(analysis, own, role, view))
+        if not marked:
+            yield Report(role, EXAM, structured_report(analysis, (), role))
+
+
+def _tree(analysis: Analysis, source: Dataset, views: Iterable[NamedView]) -> Iterator[Dataset]:
     yield content.code(codes.LANGUAGE, codes.ENGLISH, relation=content.HAS_CONCEPT_MOD)
     yield from _observer(analysis.card)
     for procedure in _procedures(source):
@@ -86,7 +134,7 @@ def _tree(analysis: Analysis, source: Dataset) -> Iterator[Dataset]:
     if library:
         group = content.container(codes.IMAGE_LIBRARY_GROUP, map(_library_entry, library))
         yield content.container(codes.IMAGE_LIBRARY, [group])
-    lesions = list(lesion_groups(analysis))
+    lesions = list(lesion_groups(analysis, views))
     if lesions:
         yield content.container(codes.IMAGING_MEASUREMENTS, lesions)
     yield content.container(codes.QUALITATIVE_EVALUATIONS, _evaluations(analysis))
@@ -167,6 +215,10 @@ def _headline(analysis: Analysis) -> str:
         parts.append(f"{finding.laterality} {count(number, 'mark') if number else 'no finding'}")
     words = ", ".join(parts)
     return f"{words}, incomplete" if analysis.status is Status.PARTIAL else words
+
+
+def _headline_of(view: NamedView) -> str:
+    return f"{view.name} {count(len(view.result.lesions), 'mark')}"
 
 
 def _study_headers(analysis: Analysis, source: Dataset) -> list[Dataset]:
