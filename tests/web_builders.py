@@ -228,7 +228,7 @@ class Exam:
         return self
 
     def _artefact(self, job: Job, role: str, key: str, content: bytes) -> Artefact:
-        classes = {"seg": SEG, "sr": SR}
+        classes = {"seg": SEG, "sr": SR, "sr_2d": SR}
         media = {"analysis": "application/json", "preview": "image/png", "heat_map": "image/png"}
         is_dicom = role in classes
         return Artefact(

@@ -61,6 +61,7 @@ def make_app(
             Route("/study/{uid}", pages.study),
             Route("/study/{uid}/now", pages.study_fragment),
             Route("/study/{uid}/birads", pages.assess, methods=["POST"]),
+            Route("/study/{uid}/{job}/report", pages.report),
             Route("/study/{uid}/{job}/{role}/{key}.png", pages.picture),
             Route("/live", health.live),
             Route("/ready", health.ready),

@@ -19,9 +19,11 @@ from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.ledger import Ledger
+from dicom_node.store.overview import StudySheet
 from dicom_node.web import figures
 from dicom_node.web.exams import SHOWN, ExamList
 from dicom_node.web.records import RecordShelf
+from dicom_node.web.report import report_page
 from dicom_node.web.study import study_page
 from dicom_node.web.words import STATES, view_words
 
@@ -123,6 +125,16 @@ class Pages:
             return Response(status_code=304, headers=headers)
         return Response(self._archive.read(sha256), media_type="image/png", headers=headers)
 
+    def report(self, request: Request) -> Response:
+        """The report of one analysis in words, with the outlines."""
+        uid, job = request.path_params["uid"], request.path_params["job"]
+        sheet = self._sheet(uid)
+        sha256 = self._ledger.overview.artefact_hash(uid, job, "sr", "exam")
+        if sha256 is None:
+            raise HTTPException(404, "No such report: this analysis has not written one.")
+        page = report_page(sheet, job, self._archive.read(sha256))
+        return self._html("report.html", vars(page))
+
     def error(self, status: int, title: str, reason: str, advice: str) -> Response:
         """A page that says what went wrong and what to do."""
         values = {"code": status, "title": title, "reason": reason, "advice": advice}
@@ -166,10 +178,7 @@ class Pages:
         }
 
     def _study_values(self, request: Request) -> dict[str, object]:
-        uid = request.path_params["uid"]
-        sheet = self._ledger.overview.sheet(uid, self._expected) if is_uid(uid) else None
-        if sheet is None:
-            raise HTTPException(404, "No image of this study was ever received here.")
+        sheet = self._sheet(request.path_params["uid"])
         workers = self._ledger.workers.alive(WORKER_ALIVE_S)
         page = study_page(
             sheet,
@@ -179,6 +188,12 @@ class Pages:
         )
         categories = CATEGORIES if self._settings.assistance.birads else ()
         return {"page": page, "categories": categories}
+
+    def _sheet(self, uid: str) -> StudySheet:
+        sheet = self._ledger.overview.sheet(uid, self._expected) if is_uid(uid) else None
+        if sheet is None:
+            raise HTTPException(404, "No image of this study was ever received here.")
+        return sheet
 
     def _html(self, template: str, values: Mapping[str, object], status: int = 200) -> Response:
         text = self._templates.get_template(template).render(values)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicom_node.domain.delivery import ARRIVED, CONFIRMED, DeliveryState
+from dicom_node.domain.outputs import DEFAULT_OUTPUTS, SrClass, SrPer, roles_of
 from dicom_node.web.words import DELIVERY_TONES, ROLES, Tone, object_name
+
+_USUAL = roles_of(DEFAULT_OUTPUTS, SrClass.COMPREHENSIVE_3D, SrPer.EXAM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +110,12 @@ def _tally(destination: str, rows: Sequence[dict[str, Any]]) -> Tally:
 def result_files(
     artefacts: Iterable[dict[str, Any]], deliveries: Sequence[dict[str, Any]]
 ) -> tuple[ResultFile, ...]:
-    """The DICOM objects among one revision's artefacts, each with its deliveries."""
+    """The DICOM objects among one revision's artefacts, each with its deliveries.
+
+    Every form of every object is made; those that no destination takes are not shown, unless
+    there is no destination at all.
+    """
+    sent = {d["artefact_id"] for d in deliveries}
     return tuple(
         ResultFile(
             name=object_name(artefact["role"], artefact["key"]),
@@ -117,6 +125,7 @@ def result_files(
         )
         for artefact in artefacts
         if artefact["role"] in ROLES
+        and (artefact["id"] in sent if sent else artefact["role"] in _USUAL)
     )
 
 
