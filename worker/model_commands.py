@@ -69,6 +69,9 @@ def forward(
     say(f"{out}: {network.value} logits {shape}")
 
 
+TRUNK = "Start a classifier's trunk from the segmentation of its fold"
+
+
 def train(
     network: Annotated[Network, typer.Argument(help="Which network")],
     out: Annotated[Path, typer.Option(help="Bundle to write; the other network is kept")],
@@ -84,6 +87,7 @@ def train(
     beside: Annotated[
         Path | None, typer.Option(help="Bundle whose folds' networks answer with the new ones")
     ] = None,
+    from_segmentation: Annotated[bool, typer.Option(help=TRUNK)] = False,  # noqa: FBT002 - a switch
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard")] = None,
 ) -> None:
     """Train one network of a bundle for a while and measure it on patients it has not seen.
@@ -94,7 +98,9 @@ def train(
     from worker.training.progress import LOSS, bars  # noqa: PLC0415
     from worker.training.retrain import retrain  # noqa: PLC0415
 
-    order = Order(data, out, hours, folds, seed, base, warm, work, cache, phantoms, beside)
+    order = Order(
+        data, out, hours, folds, seed, base, warm, work, cache, phantoms, beside, from_segmentation
+    )
     with Progress(*Progress.get_default_columns(), LOSS, console=console) as progress:
         retrain(network.value, order, bars(progress, tensorboard))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -83,6 +83,7 @@ class EfficientNetLite(nn.Module):
         self.stem = Unit(in_channels, STEM, 3, 2)
         self.channels = [STAGES[tap].outputs for tap in taps]
         self.blocks = nn.ModuleList()
+        self._fixed: list[nn.Module] = []  # see ``fix``
         self.taps: list[int] = []  # numbers of the blocks whose maps are returned
         inputs = STEM
         for number, stage in enumerate(STAGES[: taps[-1] + 1]):
@@ -92,6 +93,21 @@ class EfficientNetLite(nn.Module):
                 inputs = stage.outputs
             if number in taps:
                 self.taps.append(len(self.blocks) - 1)
+
+    def fix(self, stages: int) -> None:
+        """Keep the stem and the first stages as they are, batch statistics included."""
+        blocks = list(self.blocks)[: sum(stage.repeats for stage in STAGES[:stages])]
+        self._fixed = [self.stem, *blocks]
+        for module in self._fixed:
+            module.requires_grad_(requires_grad=False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own signature
+        """As every module, but for what is fixed."""
+        super().train(mode)
+        for module in self._fixed:
+            module.eval()
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, in_channels, H, W) → C1 … C4, of 1/4 to 1/32 of the size."""

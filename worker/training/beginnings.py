@@ -13,8 +13,9 @@ from torch import nn
 from dicom_node.errors import BundleError
 from worker.bundle import CLASSIFICATION, SEGMENTATION
 from worker.evaluation.plots import loss_plot
+from worker.faps.efficientnet import EfficientNetLite
 from worker.faps.ensemble import RefineNets, Segmenter
-from worker.faps.predictor import Faps
+from worker.faps.predictor import ENERGIES, Faps
 from worker.faps.refinenet import RefineNet
 from worker.faps.xception_ppm import FapsClassifier
 from worker.training.datasets import views
@@ -29,6 +30,7 @@ from worker.training.synthetic import lesions, phantoms
 Kind = Literal["segmentation", "classification"]
 Network = TypeVar("Network", bound=nn.Module)
 REGISTERED_WEIGHT = 8
+FIXED_STAGES = 3  # of a trunk that comes from the segmentation
 # Learning rates: from nothing, and from weights that have learnt something already.
 RATES = {SEGMENTATION: (2e-3, 1e-3), CLASSIFICATION: (1.5e-3, 5e-4)}
 _OF_THE_BUNDLE = {"members", "beside", "energies"}  # entries of a card that are no architecture
@@ -71,8 +73,17 @@ def refinenet(model: Faps, order: Order) -> RefineNet:
     return RefineNet(**architecture(model, SEGMENTATION))
 
 
-def classifier(model: Faps, energies: int, order: Order) -> FapsClassifier:
-    """A classifier to train: with the model's weights where they fit, or with none."""
+def classifier(model: Faps, energies: int, order: Order, find: Segmenter) -> FapsClassifier:
+    """A classifier to train: with the model's weights where they fit, or with none.
+
+    ``find`` gives its trunk where the order says so. The first stages then stay as they are: they
+    have learnt from every pixel, where the classifier has a few hundred labels.
+
+    Raises
+    ------
+    BundleError
+        When the trunks are not of one kind.
+    """
     torch.manual_seed(order.seed)
     network = FapsClassifier(energies=energies, **architecture(model, CLASSIFICATION))
     if order.warm:
@@ -80,7 +91,26 @@ def classifier(model: Faps, energies: int, order: Order) -> FapsClassifier:
         fits = energies == len(model.energies)
         base = {k: v for k, v in start.items() if fits or not k.startswith("fc.")}
         network.load_state_dict(base, strict=False)
+    if order.from_segmentation:
+        _take_trunk(network, find.networks[0] if isinstance(find, RefineNets) else find)
     return network
+
+
+def _take_trunk(network: FapsClassifier, find: nn.Module) -> None:
+    """Give ``network`` the trunk of ``find``, of whose stem only what sees recombined images."""
+    trunk = getattr(find, "trunk", None)
+    if not (isinstance(trunk, EfficientNetLite) and isinstance(network.trunk, EfficientNetLite)):
+        raise BundleError(
+            "--from-segmentation: segmentation and classification must both have the trunk "
+            "efficientnet-lite0; name another base, or leave the option out"
+        )
+    names = network.trunk.state_dict().keys()
+    state = {name: tensor for name, tensor in trunk.state_dict().items() if name in names}
+    recombined = ENERGIES.index("recombined")
+    stem = state["stem.0.weight"][:, recombined : recombined + 1]
+    state["stem.0.weight"] = stem.expand(-1, network.in_channels, -1, -1) / network.in_channels
+    network.trunk.load_state_dict(state)
+    network.trunk.fix(FIXED_STAGES)
 
 
 def architecture(faps: Faps, kind: Kind) -> dict[str, Any]:

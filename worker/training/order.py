@@ -15,8 +15,9 @@ class Order:
 
     ``base`` gives the other network and the architecture; ``warm`` starts from its weights too.
     ``beside`` is a bundle of the same folds whose networks of this kind shall answer together with
-    the new ones. ``work`` keeps networks of folds and what a run that is broken off needs to go on;
-    ``cache`` keeps prepared phantoms, of ``phantoms`` women and as many breasts with one lesion.
+    the new ones. ``from_segmentation`` starts a classifier's trunk from its fold's segmentation.
+    ``work`` keeps networks of folds and what a run that is broken off needs to go on; ``cache``
+    keeps prepared phantoms, of ``phantoms`` women and as many breasts with one lesion.
     """
 
     data: Path | None
@@ -30,6 +31,7 @@ class Order:
     cache: Path | None = None
     phantoms: int = 200
     beside: Path | None = None
+    from_segmentation: bool = False
 
     @property
     def kept(self) -> Path:

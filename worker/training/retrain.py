@@ -12,7 +12,7 @@ from dicom_node.errors import BundleError, ConfigurationError
 from worker.bundle import CLASSIFICATION, NETWORKS, SEGMENTATION, default_bundle
 from worker.faps.predictor import Faps
 from worker.load import load
-from worker.training.beginnings import Kind, architecture, unseeing
+from worker.training.beginnings import FIXED_STAGES, Kind, architecture, unseeing
 from worker.training.bundle import CDD_CESM, write_bundle
 from worker.training.hardware import find_hardware
 from worker.training.loop import Silent, Watch
@@ -107,13 +107,19 @@ def _training(card: dict[str, Any], kind: Kind, order: Order) -> dict[str, Any]:
         warm = f"{before['checkpoint']}, SHA-256 {before['sha256']}: {before['source']}"
     return {
         "data": source,
-        "start": warm if order.warm else "nothing",
+        "start": _start(warm, kind, order),
         "hours": order.hours,
         "seed": order.seed,
         "folds": order.folds,
         "phantom_seeds": [order.training_seeds.start, order.training_seeds.stop],
         "split": f"by patient, CRC-32 of the name: {_scheme(order.folds)}",
     }
+
+
+def _start(warm: str, kind: Kind, order: Order) -> str:
+    if kind == CLASSIFICATION and order.from_segmentation:
+        return f"trunk of its fold's segmentation, {FIXED_STAGES} stages of it fixed"
+    return warm if order.warm else "nothing"
 
 
 def _scheme(folds: int) -> str:

@@ -108,7 +108,7 @@ def classification_round(
         crops = _found(find, [s for s in public if part.trains(s.group)], old.size, rule)
         shown = [*lesion_crops(phantom, rule), *crops]
         network = classification.train_classification(
-            classifier(old, len(energies), order),
+            classifier(old, len(energies), order, find),
             shown,
             schedule_of(order, CLASSIFICATION, average=0.99),
             drawing,

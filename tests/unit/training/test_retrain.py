@@ -94,6 +94,42 @@ def test_networks_of_another_kind_answer_beside_those_of_the_same_folds(order):
     assert len(load(both.out, allow_unsigned=True).classification.members) == 2
 
 
+LITE = {"backbone": "efficientnet-lite0", "in_channels": 2, "features": 4, "decoder": "light"}
+SHORT = {"backbone": "efficientnet-lite0", "in_channels": 1, "pyramid": "semseg", "stages": 5}
+
+
+def test_a_classifier_begins_with_the_trunk_that_finds_lesions(order):
+    card = base_card("lite", "1")
+    card["segmentation"], card["classification"] = dict(LITE), {**SHORT, "energies": ["recombined"]}
+    card["input"]["size"] = [128, 72]
+    card["input"]["crop"]["size"] = 64
+    states = {
+        "segmentation": RefineNet(**LITE).state_dict(),
+        "classification": FapsClassifier(**SHORT, energies=1).state_dict(),
+    }
+    write_bundle(order.base, card, states)
+    folds = replace(order, folds=2)
+    retrain("segmentation", folds, Quiet())
+    retrain("classification", replace(folds, base=None, from_segmentation=True), Quiet())
+    faps = load(order.out, allow_unsigned=True)
+    assert "3 stages of it fixed" in faps.card.raw["training"]["classification"]["start"]
+    for find, judge in zip(faps.segmentation.members, faps.classification.members, strict=True):
+        for block in range(5):
+            fixed = judge.trunk.blocks[block].state_dict()
+            for name, tensor in find.trunk.blocks[block].state_dict().items():
+                assert torch.allclose(tensor, fixed[name], atol=1e-2), (block, name)
+
+
+def test_a_trunk_of_another_kind_is_refused(order):
+    retrain("segmentation", replace(order, folds=2), Quiet())
+    with pytest.raises(BundleError, match="must both have the trunk"):
+        retrain(
+            "classification",
+            replace(order, folds=2, base=None, from_segmentation=True),
+            Quiet(),
+        )
+
+
 def test_networks_of_other_folds_do_not_answer_beside(order):
     retrain("segmentation", replace(order, folds=2), Quiet())
     other = replace(order, folds=3, beside=order.out, out=order.out.with_name("other"))
