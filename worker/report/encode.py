@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
+from types import MappingProxyType
 
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from worker.contracts import Analysis, ResultObject, Role
+from worker.report.gsps import presentation_state
 from worker.report.identity import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
     named_views,
 )
+from worker.report.key_objects import key_objects
 from worker.report.record import record
+from worker.report.secondary_capture import Picture, secondary_capture
 from worker.report.seg import segmentation
 from worker.report.sr import structured_report
 
+NO_PICTURES: Mapping[str, Picture] = MappingProxyType({})  # of an exam without pixels
 _DICOM = "application/dicom"
 _EXAM = "exam"
 
 
-def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
+def encode(
+    analysis: Analysis, pictures: Mapping[str, Picture] = NO_PICTURES
+) -> tuple[ResultObject, ...]:
     """One Segmentation per view with a lesion, the report, then the record of the analysis.
+
+    Each view has a Presentation State too, and a Secondary Capture where ``pictures`` has an RGB
+    picture under its key; a Key Object Selection lists the views with a lesion.
 
     The same analysis gives the same bytes: UIDs are derived and the time is ``run.created_at``,
     so that a repeated run delivers the same objects again instead of second ones. ``record``
@@ -37,7 +48,19 @@ def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
     """
     views = list(named_views(analysis))
     segmented = {view.key: segmentation(analysis, view) for view in views if view.result.lesions}
+    states = {view.key: presentation_state(analysis, view) for view in views}
+    captures = {
+        view.key: secondary_capture(analysis, view, pictures[view.key])
+        for view in views
+        if view.key in pictures
+    }
     objects = [_dicom(Role.SEG, key, ds) for key, ds in segmented.items()]
+    objects += [_dicom(Role.GSPS, key, ds) for key, ds in states.items()]
+    objects += [_dicom(Role.SC, key, ds) for key, ds in captures.items()]
+    others = (*segmented.values(), *states.values(), *captures.values())
+    selection = key_objects(analysis, others)
+    if selection is not None:
+        objects.append(_dicom(Role.KEY_OBJECTS, _EXAM, selection))
     report = structured_report(analysis, segmented.values())
     objects.append(_dicom(Role.SR, _EXAM, report))
     objects.append(
