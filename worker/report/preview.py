@@ -25,7 +25,10 @@ _OUTLINE_COLOUR = (255, 150, 30)  # orange stands out from grey for colour-blind
 _OUTLINE_HALO = (0, 0, 0)
 _TEXT_COLOUR = (235, 235, 235)
 _WINDOW = (1.0, 99.0)  # percentiles of the breast
+_SAMPLED_ROWS = 400  # of a picture, enough for its percentiles
 _STRONGEST = 0.62  # share of the heat map's colour where it is 1: the image stays visible
+_SEEN = 0.05  # weaker heat leaves no colour that an eye would find
+_NO_COLOUR = "heat map: nothing speaks for malignancy"
 _WHOLE_BLOCKS = 1.0  # Pillow's `reducing_gap`
 _PNG_LEVEL = 1  # of zlib: level 6 is 5 times slower for a tenth of the size
 
@@ -78,18 +81,19 @@ def draw(
         More words, below the name of the view and what is shown.
     """
     picture = grey.convert("RGB")
-    notes: list[str] = []
+    notes = []
     if overlay != "outline" and view.heat_map is not None:
         heat = _on_picture(view.heat_map, view.frame, (grey.height, grey.width))
         picture = _blended(picture, heat)
         _draw_legend(picture, on_left=view.frame.flipped)
-        notes.append("colour: heat map of the classifier")
+        coloured = float(view.heat_map.max()) >= _SEEN
+        notes.append("colour: heat map of the classifier" if coloured else _NO_COLOUR)
     elif overlay == "heat_map":
         why = "not assessed" if view.lesions else "no lesion found"
         notes.append(f"no heat map: {why}")
     if overlay != "heat_map":
         notes.insert(0, _draw_outlines(picture, view))
-    _draw_words(picture, view, [*notes, *lines])
+    _draw_words(picture, view, [*notes[:1], *lines, *notes[1:]])
     return picture
 
 
@@ -117,14 +121,16 @@ def _windowed(small: FloatImage) -> npt.NDArray[np.uint8]:
     Background is what lies within 2 % of the lowest value: air takes up most of a mammogram. A
     lead marker or an implant edge must set neither limit, so that percentiles stand for both ends.
     """
-    sample = small[::2, ::2]
+    step = max(1, small.shape[0] // _SAMPLED_ROWS)
+    sample = small[::step, ::step]
     lowest, highest = np.percentile(sample, (0.5, 99.5))
     breast = sample[sample > lowest + 0.02 * (highest - lowest)]
     if breast.size == 0:
         return np.zeros(small.shape, dtype=np.uint8)
     low, high = np.percentile(breast, _WINDOW)
-    scaled = (small - low) / max(float(high - low), 1e-6)
-    return np.asarray(np.clip(scaled, 0.0, 1.0) * 255, dtype=np.uint8)
+    # Plain floats: numpy's own would turn the whole image into float64.
+    grey = (small - float(low)) * (255 / max(float(high - low), 1e-6))
+    return np.clip(grey, 0, 255, out=grey).astype(np.uint8)
 
 
 def _on_picture(heat_map: FloatImage, frame: Frame, shape: tuple[int, ...]) -> FloatImage:
@@ -142,8 +148,9 @@ def _on_picture(heat_map: FloatImage, frame: Frame, shape: tuple[int, ...]) -> F
     from_edge = frame.right - x if frame.flipped else x - frame.left
     network_x = from_edge * frame.scale + frame.pad_x
     network_y = (y - frame.top) * frame.scale + frame.pad_y
-    along_rows = _interpolated(heat_map, network_y)
-    return np.where(inside, _interpolated(along_rows.T, network_x).T, 0).astype(np.float32)
+    # Across first: the long way down then runs over whole rows of memory.
+    across = np.ascontiguousarray(_interpolated(heat_map.T, network_x).T)
+    return _interpolated(across, network_y) * inside
 
 
 def _interpolated(lines: FloatImage, at: npt.NDArray[np.float64]) -> FloatImage:
