@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 
 import highdicom as hd
 from pydicom import dcmread
@@ -24,6 +25,19 @@ def lesion_groups(
 ) -> list[hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
     (content,) = [r.content for r in encoded(made) if r.role is Role.SR]
     return list(hd.sr.srread(BytesIO(content)).content.get_planar_roi_measurement_groups())
+
+
+def objects_by_view(made: Analysis, role: Role) -> dict[str, Dataset]:
+    return {r.key: read(r.content) for r in encoded(made) if r.role is role}
+
+
+def written(made: Analysis, folder: Path, *roles: Role) -> list[Path]:
+    files = []
+    for result in encoded(made):
+        if result.role in roles:
+            files.append(folder / f"{result.role.value}-{result.key}.dcm")
+            files[-1].write_bytes(result.content)
+    return files
 
 
 def read(content: bytes) -> Dataset:

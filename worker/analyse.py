@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from PIL.Image import Image
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.exam import Exam, Excluded, pair
@@ -31,7 +32,8 @@ from worker.faps.predictor import Answer, Faps
 from worker.reading import READ_AHEAD, ReadView, Source, read_headers, read_views
 from worker.report.encode import encode
 from worker.report.identity import NamedView, named_views
-from worker.report.preview import Overlay, render
+from worker.report.preview import Overlay, draw, grey_picture, render, shrunk
+from worker.report.wording import picture_lines
 from worker.stopwatch import Stopwatch
 
 SIDES = ("R", "L")
@@ -76,9 +78,9 @@ def analyse(
     missing = missing_images((source.header for source in sources), expected_views)
     analysis = conclude(run, exam, failed, findings, headers, missing, faps.card)
     with stopwatch.stage("preview"):
-        previews = _previews(seen, analysis)
+        previews, pictures = _pictures(seen, analysis)
     with stopwatch.stage("encode"):
-        results = encode(replace(analysis, seconds=stopwatch.seconds))
+        results = encode(replace(analysis, seconds=stopwatch.seconds), pictures)
     return replace(analysis, seconds=stopwatch.seconds), (*results, *previews)
 
 
@@ -222,23 +224,28 @@ def report_failure(
     return analysis, encode(analysis)
 
 
-def _previews(seen: Sequence[_Seen], analysis: Analysis) -> tuple[ResultObject, ...]:
-    """Two pictures of each view for the page: the outline, and the heat map."""
+def _pictures(
+    seen: Sequence[_Seen], analysis: Analysis
+) -> tuple[tuple[ResultObject, ...], dict[str, Image]]:
+    """Two pictures of each view for the page, and by its key one that shows both overlays."""
     pixels = {s.view.pair.recombined.sop_instance_uid: s.view.recombined.pixels for s in seen}
     overlays: tuple[tuple[Role, Overlay], ...] = (
         (Role.PREVIEW, "outline"),
         (Role.HEAT_MAP, "heat_map"),
     )
 
-    def picture(view: NamedView, role: Role, overlay: Overlay) -> ResultObject:
-        image = pixels[view.result.pair.recombined.sop_instance_uid]
-        content = render(image, view.result, overlay=overlay)
-        return ResultObject(role=role, key=view.key, media_type="image/png", content=content)
-
-    with ThreadPoolExecutor(max_workers=READ_AHEAD) as pool:
-        futures = [
-            pool.submit(picture, view, role, overlay)
-            for view in named_views(analysis)
+    def of_view(view: NamedView) -> tuple[list[ResultObject], Image]:
+        large = grey_picture(pixels[view.result.pair.recombined.sop_instance_uid])
+        small = shrunk(large)
+        for_page = [
+            ResultObject(role, view.key, "image/png", render(small, view.result, overlay=overlay))
             for role, overlay in overlays
         ]
-        return tuple(future.result() for future in futures)
+        lines = picture_lines(view.finding, view.result)
+        return for_page, draw(large, view.result, overlay="both", lines=lines)
+
+    views = list(named_views(analysis))
+    with ThreadPoolExecutor(max_workers=READ_AHEAD) as pool:
+        made = list(pool.map(of_view, views))
+    previews = tuple(result for for_page, _ in made for result in for_page)
+    return previews, {view.key: picture for view, (_, picture) in zip(views, made, strict=True)}

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.analysis_builders import COLUMNS, ROWS, view_result
 from worker.contracts import Frame, ViewResult
 from worker.exam.frame import to_network, to_source
-from worker.report.preview import Overlay, render
+from worker.report.preview import Overlay, grey_picture, render
 
 HEIGHT = 416  # half of the image
 ORANGE = np.array([255, 150, 30])
@@ -83,9 +83,8 @@ def test_an_image_of_one_value_is_still_a_picture():
 
 def test_the_same_view_gives_the_same_bytes():
     view = view_result("L", "CC")
-    assert render(_pixels(), view, overlay="heat_map") == render(
-        _pixels(), view, overlay="heat_map"
-    )
+    grey = grey_picture(_pixels(), HEIGHT)
+    assert render(grey, view, overlay="heat_map") == render(grey, view, overlay="heat_map")
 
 
 def _pixels() -> np.ndarray:
@@ -96,5 +95,6 @@ def _pixels() -> np.ndarray:
 
 
 def _rendered(view: ViewResult, overlay: Overlay, pixels: np.ndarray | None = None) -> np.ndarray:
-    png = render(_pixels() if pixels is None else pixels, view, overlay=overlay, height=HEIGHT)
+    grey = grey_picture(_pixels() if pixels is None else pixels, HEIGHT)
+    png = render(grey, view, overlay=overlay)
     return np.asarray(Image.open(BytesIO(png)))

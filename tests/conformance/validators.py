@@ -41,6 +41,17 @@ def dsrdump_complaints(file: Path) -> list[str]:
     return failed + _unknown("dsrdump", lines)
 
 
+def dcmpschk_complaints(file: Path) -> list[str]:
+    """What dcmpschk says of a presentation state, but that it tests it and that it passed."""
+    tool = find_tool("dcmpschk")
+    assert tool is not None, "dcmpschk is missing: apt-get install dcmtk"
+    done = subprocess.run([tool, file], capture_output=True, text=True, check=False)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line[2:].strip()]
+    passed = "W: Test passed."
+    said = [line for line in lines if line != passed and not line.startswith("W: Testing: ")]
+    return said if passed in lines else [*said, "the test did not pass"]
+
+
 def _unknown(tool: str, lines: list[str]) -> list[str]:
     allowed = [
         re.compile(entry["finding"])

@@ -87,6 +87,13 @@ DECISIONS: Mapping[str, Code] = MappingProxyType(
     }
 )
 
+# Key Object Selection: TID 2010, CID 7010
+OF_INTEREST = Code("113000", "DCM", "Of Interest")
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+
+# Purpose of a reference from a derived image: CID 7202
+SOURCE_IMAGE = Code("121322", "DCM", "Source Image for Image Processing Operation")
+
 # Equipment: CID 7005
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")

@@ -10,16 +10,14 @@ from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
-from worker.contracts import Analysis, ModelCard, Role, Status
+from worker.contracts import Analysis, Role, Status
 from worker.report import codes, content
+from worker.report.document import evidence, observer
 from worker.report.groups import breast_groups, lesion_groups
 from worker.report.identity import (
     EXAM,
-    MANUFACTURER,
-    MODEL_NAME,
     NamedView,
     Place,
-    device_uid,
     named_views,
     source_header,
     stamp,
@@ -95,7 +93,7 @@ def structured_report(
     ds.PerformedProcedureCodeSequence = Sequence()
     ds.ReferencedPerformedProcedureStepSequence = Sequence()
     ds.CurrentRequestedProcedureEvidenceSequence = Sequence(
-        _evidence([*_study_headers(analysis, source), *segmentations])
+        evidence([*_study_headers(analysis, source), *segmentations])
     )
     what = _headline(analysis) if image is None else _headline_of(image)
     place = Place(
@@ -127,7 +125,7 @@ def reports(analysis: Analysis, segmentations: Mapping[str, Dataset]) -> Iterato
 
 def _tree(analysis: Analysis, source: Dataset, views: Iterable[NamedView]) -> Iterator[Dataset]:
     yield content.code(codes.LANGUAGE, codes.ENGLISH, relation=content.HAS_CONCEPT_MOD)
-    yield from _observer(analysis.card)
+    yield from observer(analysis.card)
     for procedure in _procedures(source):
         yield content.code(codes.PROCEDURE_REPORTED, procedure, relation=content.HAS_CONCEPT_MOD)
     library = [ds for ds in _study_headers(analysis, source) if "Rows" in ds and "Columns" in ds]
@@ -138,19 +136,6 @@ def _tree(analysis: Analysis, source: Dataset, views: Iterable[NamedView]) -> It
     if lesions:
         yield content.container(codes.IMAGING_MEASUREMENTS, lesions)
     yield content.container(codes.QUALITATIVE_EVALUATIONS, _evaluations(analysis))
-
-
-def _observer(card: ModelCard) -> Iterator[Dataset]:
-    """TID 1004: the software with the bundle in it is the observer."""
-    yield content.code(codes.OBSERVER_TYPE, codes.DEVICE, relation=content.HAS_OBS_CONTEXT)
-    yield content.uid(codes.DEVICE_UID, device_uid(card))
-    for name, value in (
-        (codes.DEVICE_NAME, f"{card.name} {card.version}"),
-        (codes.DEVICE_MANUFACTURER, MANUFACTURER),
-        (codes.DEVICE_MODEL, MODEL_NAME),
-        (codes.DEVICE_SERIAL, card.uuid),
-    ):
-        yield content.text(name, ascii_text(value), relation=content.HAS_OBS_CONTEXT)
 
 
 def _procedures(source: Dataset) -> list[Code]:
@@ -231,26 +216,3 @@ def _study_headers(analysis: Analysis, source: Dataset) -> list[Dataset]:
     ]
     by_uid = {ds.SOPInstanceUID: ds for ds in (*ordered, *analysis.headers)}
     return [ds for ds in by_uid.values() if ds.StudyInstanceUID == source.StudyInstanceUID]
-
-
-def _evidence(objects: Iterable[Dataset]) -> list[Dataset]:
-    """Hierarchical SOP Instance Reference macro (PS3.3 table C.17-3) over ``objects``."""
-    by_series: dict[str, dict[str, list[Dataset]]] = {}
-    for ds in objects:
-        by_series.setdefault(ds.StudyInstanceUID, {}).setdefault(ds.SeriesInstanceUID, []).append(
-            content.reference(ds)
-        )
-    studies = []
-    for study_uid, series in by_series.items():
-        study = Dataset()
-        study.StudyInstanceUID = study_uid
-        study.ReferencedSeriesSequence = Sequence([_series(*entry) for entry in series.items()])
-        studies.append(study)
-    return studies
-
-
-def _series(uid: str, references: list[Dataset]) -> Dataset:
-    item = Dataset()
-    item.SeriesInstanceUID = uid
-    item.ReferencedSOPSequence = Sequence(references)
-    return item

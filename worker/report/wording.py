@@ -59,6 +59,29 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f}"
 
 
+def doubt(finding: Finding) -> str:
+    """Why there is no probability, or why it is not to be relied on, in a few words for a picture.
+
+    Empty where nothing speaks against it.
+    """
+    if finding.gate is None:
+        return ""
+    why = ascii_text(finding.gate.code.replace("_", " "))
+    if finding.p_malignant is None:
+        return f"No probability is given: {why}"
+    return f"Probability not to be relied on: {why}"
+
+
+def picture_lines(finding: Finding, view: ViewResult) -> list[str]:
+    """What a picture of one view says of its breast; nothing where the view shows no lesion."""
+    if not view.lesions:
+        return []
+    p = finding.p_malignant
+    lines = [] if p is None else [f"Probability of malignancy {percent(p)} %"]
+    against = doubt(finding)
+    return [*lines, against] if against else lines
+
+
 def conclusion(analysis: Analysis) -> str:
     """What was found, or that and why nothing can be said."""
     reason = sentence(analysis.reason or "no reason was recorded")
