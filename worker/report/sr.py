@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage
 
 from worker.contracts import Analysis, ModelCard, Role, Status
 from worker.report import codes, content
+from worker.report.evidence import make_document, study_headers
 from worker.report.groups import breast_groups, lesion_groups
 from worker.report.identity import (
     MANUFACTURER,
@@ -20,20 +20,15 @@ from worker.report.identity import (
     source_header,
     stamp,
 )
+from worker.report.outcome import exam_summary
 from worker.report.wording import (
     NOT_REVIEWED,
     ascii_text,
     conclusion,
-    count,
+    headline,
     limitations,
 )
 
-_SUMMARIES = {  # (status is COMPLETE, has a finding) -> CID 6047
-    (True, False): codes.ALL_WITHOUT_FINDINGS,
-    (True, True): codes.ALL_WITH_FINDINGS,
-    (False, False): codes.SOME_WITHOUT_FINDINGS,
-    (False, True): codes.SOME_WITH_FINDINGS,
-}
 _OUTCOMES = {
     Status.COMPLETE: codes.SUCCEEDED,
     Status.PARTIAL: codes.PARTIALLY_SUCCEEDED,
@@ -59,19 +54,12 @@ def structured_report(analysis: Analysis, segmentations: Iterable[Dataset]) -> D
         codes.IMAGING_MEASUREMENT_REPORT, _tree(analysis, source), relation=None, template="1500"
     )
     ds.SOPClassUID = Comprehensive3DSRStorage
-    ds.CompletionFlag = "COMPLETE" if analysis.status is Status.COMPLETE else "PARTIAL"
-    ds.VerificationFlag = "UNVERIFIED"
-    ds.PreliminaryFlag = "PRELIMINARY"
-    ds.PerformedProcedureCodeSequence = Sequence()
-    ds.ReferencedPerformedProcedureStepSequence = Sequence()
-    ds.CurrentRequestedProcedureEvidenceSequence = Sequence(
-        _evidence([*_study_headers(analysis, source), *segmentations])
-    )
+    make_document(ds, analysis, [*study_headers(analysis, source), *segmentations])
     place = Place(
         role=Role.SR,
         key="exam",
         modality="SR",
-        series_description=f"AI report: {_headline(analysis)} {NOT_REVIEWED}",
+        series_description=f"AI report: {headline(analysis)} {NOT_REVIEWED}",
     )
     stamp(ds, analysis, source, place)
     return ds
@@ -82,7 +70,7 @@ def _tree(analysis: Analysis, source: Dataset) -> Iterator[Dataset]:
     yield from _observer(analysis.card)
     for procedure in _procedures(source):
         yield content.code(codes.PROCEDURE_REPORTED, procedure, relation=content.HAS_CONCEPT_MOD)
-    library = [ds for ds in _study_headers(analysis, source) if "Rows" in ds and "Columns" in ds]
+    library = [ds for ds in study_headers(analysis, source) if "Rows" in ds and "Columns" in ds]
     if library:
         group = content.container(codes.IMAGE_LIBRARY_GROUP, map(_library_entry, library))
         yield content.container(codes.IMAGE_LIBRARY, [group])
@@ -142,12 +130,7 @@ def _evaluations(analysis: Analysis) -> Iterator[Dataset]:
     The breast's groups stand here and not beside the lesions' (TID 1500 is extensible): OHIF 3.13
     draws no lesion at all when Imaging Measurements holds a group without a region.
     """
-    found = any(view.lesions for finding in analysis.findings for view in finding.views)
-    if not analysis.findings:
-        summary = codes.NONE_SUCCEEDED
-    else:
-        summary = _SUMMARIES[analysis.status is Status.COMPLETE, found]
-    yield content.code(codes.PROCESSING_SUMMARY, summary)
+    yield content.code(codes.PROCESSING_SUMMARY, exam_summary(analysis))
     yield content.code(codes.SUMMARY_OF_ANALYSES, _OUTCOMES[analysis.status])
     yield content.text(codes.CONCLUSION, conclusion(analysis))
     yield from breast_groups(analysis)
@@ -155,50 +138,3 @@ def _evaluations(analysis: Analysis) -> Iterator[Dataset]:
         yield content.text(codes.COMMENT, f"Reason code: {ascii_text(analysis.reason_code)}")
     for words in limitations(analysis):
         yield content.text(codes.COMMENT, ascii_text(words))
-
-
-def _headline(analysis: Analysis) -> str:
-    """The outcome in a few words, for the list of series."""
-    if not analysis.findings:
-        return "could not be analysed"
-    parts = []
-    for finding in analysis.findings:
-        number = sum(len(view.lesions) for view in finding.views)
-        parts.append(f"{finding.laterality} {count(number, 'mark') if number else 'no finding'}")
-    words = ", ".join(parts)
-    return f"{words}, incomplete" if analysis.status is Status.PARTIAL else words
-
-
-def _study_headers(analysis: Analysis, source: Dataset) -> list[Dataset]:
-    """Headers of the source's study, each once: analysed images first, then the others."""
-    ordered = [
-        ds
-        for finding in analysis.findings
-        for view in finding.views
-        for ds in (view.recombined, view.low_energy)
-    ]
-    by_uid = {ds.SOPInstanceUID: ds for ds in (*ordered, *analysis.headers)}
-    return [ds for ds in by_uid.values() if ds.StudyInstanceUID == source.StudyInstanceUID]
-
-
-def _evidence(objects: Iterable[Dataset]) -> list[Dataset]:
-    """Hierarchical SOP Instance Reference macro (PS3.3 table C.17-3) over ``objects``."""
-    by_series: dict[str, dict[str, list[Dataset]]] = {}
-    for ds in objects:
-        by_series.setdefault(ds.StudyInstanceUID, {}).setdefault(ds.SeriesInstanceUID, []).append(
-            content.reference(ds)
-        )
-    studies = []
-    for study_uid, series in by_series.items():
-        study = Dataset()
-        study.StudyInstanceUID = study_uid
-        study.ReferencedSeriesSequence = Sequence([_series(*entry) for entry in series.items()])
-        studies.append(study)
-    return studies
-
-
-def _series(uid: str, references: list[Dataset]) -> Dataset:
-    item = Dataset()
-    item.SeriesInstanceUID = uid
-    item.ReferencedSOPSequence = Sequence(references)
-    return item
