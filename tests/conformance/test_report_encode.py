@@ -68,7 +68,7 @@ def test_the_clock_changes_no_identity():
 def test_each_object_has_a_role_and_key_of_its_own_and_says_its_uids(way: str):
     results = encoded(WAYS[way])
     assert len({(r.role, r.key) for r in results}) == len(results)
-    assert [r.role for r in results[-2:]] == [Role.SR, Role.ANALYSIS]
+    assert [r.role for r in results[-3:]] == [Role.SR, Role.CAD_SR, Role.ANALYSIS]
     for result in results:
         if result.media_type == "application/dicom":
             ds = _read(result.content)
@@ -197,7 +197,7 @@ def test_the_record_tells_the_page_what_the_report_says():
     segs = {r.key: r.sop_instance_uid for r in results if r.role is Role.SEG}
     views = [view for f in fields["findings"] for view in f["views"]]
     assert {view["key"]: view["seg_sop_instance_uid"] for view in views} == segs
-    assert [r["role"] for r in fields["results"]] == ["seg", "seg", "seg", "sr"]
+    assert [r["role"] for r in fields["results"]] == ["seg", "seg", "seg", "sr", "cad_sr"]
     (lesion,) = views[0]["lesions"]
     assert lesion["area_px"] == made.findings[0].views[0].lesions[0].area_px
     tracked = _read(results[0].content).SegmentSequence[0].TrackingUID

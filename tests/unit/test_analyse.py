@@ -164,7 +164,7 @@ def test_an_exam_of_which_nothing_can_be_read_has_failed_and_is_reported() -> No
     sources = [source(images()["R", "CC", "low_energy"]), unreadable(name)]
     analysis, results = analyse(sources, RUN, KnownAnswer(), VIEWS)
     assert (analysis.status, analysis.reason_code) == (Status.FAILED, "pixel_decode")
-    assert [result.role for result in results] == [Role.SR, Role.ANALYSIS]
+    assert [result.role for result in results] == [Role.SR, Role.CAD_SR, Role.ANALYSIS]
 
 
 def test_an_exam_without_a_pair_is_unsuitable_and_says_why() -> None:

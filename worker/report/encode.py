@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from worker.contracts import Analysis, ResultObject, Role
+from worker.report.cad_sr import cad_report
 from worker.report.identity import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
@@ -23,7 +24,7 @@ _EXAM = "exam"
 
 
 def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
-    """One Segmentation per view with a lesion, the report, then the record of the analysis.
+    """One Segmentation per view with a lesion, the reports, then the record of the analysis.
 
     The same analysis gives the same bytes: UIDs are derived and the time is ``run.created_at``,
     so that a repeated run delivers the same objects again instead of second ones. ``record``
@@ -40,6 +41,7 @@ def encode(analysis: Analysis) -> tuple[ResultObject, ...]:
     objects = [_dicom(Role.SEG, key, ds) for key, ds in segmented.items()]
     report = structured_report(analysis, segmented.values())
     objects.append(_dicom(Role.SR, _EXAM, report))
+    objects.append(_dicom(Role.CAD_SR, _EXAM, cad_report(analysis)))
     objects.append(
         ResultObject(
             role=Role.ANALYSIS,

@@ -67,7 +67,7 @@ def _of_lesion(analysis: Analysis, view: NamedView, number: int, lesion: Lesion)
         content.code(codes.FINDING_CATEGORY, codes.ABNORMAL_STRUCTURE),
         content.code(codes.FINDING, codes.ENHANCING_LESION),
         _site(view.result.pair.laterality),
-        *algorithm(analysis.card),
+        *_algorithm(analysis.card),
     ]
     for name, value, unit in (
         (codes.AREA, lesion.area_mm2, codes.MM2),
@@ -85,7 +85,7 @@ def _of_lesion(analysis: Analysis, view: NamedView, number: int, lesion: Lesion)
 def _breast_context(analysis: Analysis, side: str) -> Iterator[Dataset]:
     yield from tracked(f"{side} breast", result_uid(analysis, "tracking", "breast", side))
     yield _site(side)
-    yield from algorithm(analysis.card)
+    yield from _algorithm(analysis.card)
 
 
 def tracked(identifier: str, uid: str) -> Iterator[Dataset]:
@@ -101,8 +101,16 @@ def _site(side: str) -> Dataset:
     )
 
 
-def algorithm(card: ModelCard, relation: str = content.HAS_CONCEPT_MOD) -> Iterator[Dataset]:
+def _algorithm(card: ModelCard) -> Iterator[Dataset]:
     """TID 4019, on the group and never on its numbers: OHIF skips numbers that carry it."""
+    yield from algorithm_texts(card, relation=content.HAS_CONCEPT_MOD)
+    yield content.code(
+        codes.ALGORITHM_FAMILY, codes.ARTIFICIAL_INTELLIGENCE, relation=content.HAS_CONCEPT_MOD
+    )
+
+
+def algorithm_texts(card: ModelCard, *, relation: str) -> Iterator[Dataset]:
+    """TID 4019 without its last row, which the readers of CAD reports are older than."""
     precision = str(card.raw.get("precision", _DEFAULT_PRECISION))
     parameters = [
         f"networks: {card.family}",
@@ -116,7 +124,6 @@ def algorithm(card: ModelCard, relation: str = content.HAS_CONCEPT_MOD) -> Itera
         *((codes.ALGORITHM_PARAMETERS, parameter) for parameter in parameters),
     ):
         yield content.text(name, ascii_text(value), relation=relation)
-    yield content.code(codes.ALGORITHM_FAMILY, codes.ARTIFICIAL_INTELLIGENCE, relation=relation)
 
 
 def _probability(finding: Finding) -> Iterator[Dataset]:
