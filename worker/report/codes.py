@@ -93,6 +93,43 @@ KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
 
 # Purpose of a reference from a derived image: CID 7202
 SOURCE_IMAGE = Code("121322", "DCM", "Source Image for Image Processing Operation")
+# Mammography CAD report: TID 4000 to 4021
+MAMMOGRAPHY_CAD_REPORT = Code("111036", "DCM", "Mammography CAD Report")
+VIEW_MODIFIER = Code("111032", "DCM", "Image View Modifier")
+ORIENTATION_ROW = Code("111044", "DCM", "Patient Orientation Row")
+ORIENTATION_COLUMN = Code("111043", "DCM", "Patient Orientation Column")
+STUDY_DATE = Code("111060", "DCM", "Study Date")
+STUDY_TIME = Code("111061", "DCM", "Study Time")
+HORIZONTAL_SPACING = Code("111026", "DCM", "Horizontal Pixel Spacing")
+VERTICAL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
+MICROMETRE = Code("um", "UCUM", "micrometer")
+IMPRESSION_DESCRIPTION = Code("111033", "DCM", "Impression Description")
+INDIVIDUAL_IMPRESSION = Code("111034", "DCM", "Individual Impression/Recommendation")
+RENDERING_INTENT = Code("111056", "DCM", "Rendering Intent")
+PRESENTATION_REQUIRED = Code(
+    "111150", "DCM", "Presentation Required: Rendering device is expected to present"
+)
+COMPOSITE_FEATURE = Code("111015", "DCM", "Composite Feature")
+BREAST_MASS = Code("129788004", "SCT", "Mammographic breast mass")  # CID 6016 alone has it
+COMPOSITE_TYPE = Code("111016", "DCM", "Composite Type")
+SPATIALLY_RELATED = Code("111154", "DCM", "Target content items are related spatially")
+SCOPE_OF_FEATURE = Code("111057", "DCM", "Scope of Feature")
+ON_MULTIPLE_IMAGES = Code("111158", "DCM", "Feature detected on multiple images")
+SINGLE_IMAGE_FINDING = Code("111059", "DCM", "Single Image Finding")
+# CID 6014 has no mass: this is its code for the density that a mass is on a single image.
+BREAST_DENSITY = Code("129793001", "SCT", "Mammography breast density")
+CENTER = Code("111010", "DCM", "Center")
+OUTLINE = Code("111041", "DCM", "Outline")
+PATH = Code("121055", "DCM", "Path")
+SUMMARY_OF_DETECTIONS = Code("111064", "DCM", "Summary of Detections")
+SUCCESSFUL_DETECTIONS = Code("111063", "DCM", "Successful Detections")
+FAILED_DETECTIONS = Code("111025", "DCM", "Failed Detections")
+DETECTION_PERFORMED = Code("111022", "DCM", "Detection Performed")
+SUCCESSFUL_ANALYSES = Code("111062", "DCM", "Successful Analyses")
+ANALYSIS_PERFORMED = Code("111004", "DCM", "Analysis Performed")
+IMPRESSION_ANALYSIS = Code(  # CID 6043
+    "111233", "DCM", "Individual Impression / Recommendation Analysis"
+)
 
 # Equipment: CID 7005
 ACQUISITION_EQUIPMENT = Code("109101", "DCM", "Acquisition Equipment")
@@ -102,6 +139,13 @@ SIDES: Mapping[str, Code] = MappingProxyType(
     {  # CID 244
         "R": Code("24028007", "SCT", "Right"),
         "L": Code("7771000", "SCT", "Left"),
+    }
+)
+
+BREASTS: Mapping[str, Code] = MappingProxyType(
+    {  # CID 6022
+        "R": Code("73056007", "SCT", "Right breast"),
+        "L": Code("80248007", "SCT", "Left breast"),
     }
 )
 
@@ -120,6 +164,24 @@ _VIEWS = (
 )
 VIEWS: Mapping[str, Code] = MappingProxyType(
     {key: Code(sct, "SCT", meaning) for sct, srt, meaning in _VIEWS for key in (sct, srt)}
+)
+
+
+# CID 4015, keyed alike.
+_VIEW_MODIFIERS = (
+    ("399161006", "R-102D2", "Cleavage"),
+    ("399011000", "R-102D1", "Axillary Tail"),
+    ("399197002", "R-102D3", "Rolled Lateral"),
+    ("399226006", "R-102D4", "Rolled Medial"),
+    ("414493004", "R-102CA", "Rolled Inferior"),
+    ("415670009", "R-102C9", "Rolled Superior"),
+    ("399209000", "R-102D5", "Implant Displaced"),
+    ("399163009", "R-102D6", "Magnification"),
+    ("399055006", "R-102D7", "Spot Compression"),
+    ("399110001", "R-102C2", "Tangential"),
+)
+VIEW_MODIFIERS: Mapping[str, Code] = MappingProxyType(
+    {key: Code(sct, "SCT", meaning) for sct, srt, meaning in _VIEW_MODIFIERS for key in (sct, srt)}
 )
 
 

@@ -16,6 +16,8 @@ CONTAINS = "CONTAINS"
 HAS_CONCEPT_MOD = "HAS CONCEPT MOD"
 HAS_OBS_CONTEXT = "HAS OBS CONTEXT"
 HAS_ACQ_CONTEXT = "HAS ACQ CONTEXT"
+HAS_PROPERTIES = "HAS PROPERTIES"
+INFERRED_FROM = "INFERRED FROM"
 SELECTED_FROM = "SELECTED FROM"
 
 
@@ -75,9 +77,30 @@ def uid(name: Code, value: str, *, relation: str = HAS_OBS_CONTEXT) -> Dataset:
     return item
 
 
-def num(name: Code, value: str, unit: Code, *, relation: str = CONTAINS) -> Dataset:
+def date(name: Code, value: str, *, relation: str) -> Dataset:
+    """A day, as YYYYMMDD."""
+    item = _item("DATE", relation, name)
+    item.Date = value
+    return item
+
+
+def time(name: Code, value: str, *, relation: str) -> Dataset:
+    """A time of day, as HHMMSS.FFFFFF or the beginning of that."""
+    item = _item("TIME", relation, name)
+    item.Time = value
+    return item
+
+
+def num(
+    name: Code,
+    value: str,
+    unit: Code,
+    *,
+    relation: str = CONTAINS,
+    children: Iterable[Dataset] = (),
+) -> Dataset:
     """A number with its unit; ``value`` is decimal text of at most 16 characters (PS3.5 6.2 DS)."""
-    item = _item("NUM", relation, name)
+    item = _item("NUM", relation, name, children)
     measured = Dataset()
     measured.NumericValue = value
     measured.MeasurementUnitsCodeSequence = Sequence([code_item(unit)])
@@ -104,9 +127,33 @@ def polyline(name: Code, points: npt.NDArray[np.float64], on: Dataset) -> Datase
     ``points`` (N, 2) are (column, row) with 0\0 at the top left corner of the first pixel
     (PS3.3 C.18.6.1.2); the first is repeated at the end when the region is closed.
     """
-    item = _item("SCOORD", CONTAINS, name, [image(on, relation=SELECTED_FROM)])
-    item.GraphicType = "POLYLINE"
+    return scoord(name, points, image(on, relation=SELECTED_FROM))
+
+
+def scoord(
+    name: Code,
+    points: npt.NDArray[np.float64],
+    source: Dataset,
+    *,
+    graphic: str = "POLYLINE",
+    relation: str = CONTAINS,
+) -> Dataset:
+    """Points as of ``polyline`` on the image that the item ``source`` names or links to."""
+    item = _item("SCOORD", relation, name, [source])
+    item.GraphicType = graphic
     item.GraphicData = points.astype(np.float32).ravel().tolist()
+    return item
+
+
+def link(identifier: Iterable[int], *, relation: str) -> Dataset:
+    """A relationship by reference to the item at ``identifier``.
+
+    Its numbers are positions from 1, from the root, which is 1, down to the item
+    (PS3.3 C.17.3.2.5).
+    """
+    item = Dataset()
+    item.RelationshipType = relation
+    item.ReferencedContentItemIdentifier = list(identifier)
     return item
 
 

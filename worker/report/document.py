@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from worker.contracts import ModelCard
+from worker.contracts import Analysis, ModelCard, Status
 from worker.report import codes, content
 from worker.report.identity import MANUFACTURER, MODEL_NAME, device_uid
 from worker.report.wording import ascii_text
@@ -24,6 +24,35 @@ def observer(card: ModelCard) -> Iterator[Dataset]:
         (codes.DEVICE_SERIAL, card.uuid),
     ):
         yield content.text(name, ascii_text(value), relation=content.HAS_OBS_CONTEXT)
+
+
+def make_document(ds: Dataset, analysis: Analysis, objects: Iterable[Dataset]) -> None:
+    """Write the SR Document General module (PS3.3 C.17.2) on ``ds``; ``objects`` are its evidence.
+
+    No report is verified or final: nobody has read it.
+    """
+    ds.CompletionFlag = "COMPLETE" if analysis.status is Status.COMPLETE else "PARTIAL"
+    ds.VerificationFlag = "UNVERIFIED"
+    ds.PreliminaryFlag = "PRELIMINARY"
+    ds.PerformedProcedureCodeSequence = Sequence()
+    ds.ReferencedPerformedProcedureStepSequence = Sequence()
+    ds.CurrentRequestedProcedureEvidenceSequence = Sequence(evidence(objects))
+
+
+def analysed_images(analysis: Analysis) -> list[Dataset]:
+    """Headers of the analysed images, view by view, the recombined image before its partner."""
+    return [
+        ds
+        for finding in analysis.findings
+        for view in finding.views
+        for ds in (view.recombined, view.low_energy)
+    ]
+
+
+def study_headers(analysis: Analysis, source: Dataset) -> list[Dataset]:
+    """Headers of the source's study, each once: analysed images first, then the others."""
+    by_uid = {ds.SOPInstanceUID: ds for ds in (*analysed_images(analysis), *analysis.headers)}
+    return [ds for ds in by_uid.values() if ds.StudyInstanceUID == source.StudyInstanceUID]
 
 
 def evidence(objects: Iterable[Dataset]) -> list[Dataset]:

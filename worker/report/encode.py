@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from worker.contracts import Analysis, ResultObject, Role
+from worker.report.cad_sr import cad_report
 from worker.report.gsps import presentation_state
 from worker.report.identity import (
     EXAM,
@@ -75,6 +76,7 @@ def _objects(
         yield _dicom(Role.KEY_OBJECTS, EXAM, selection)
     for report in reports(analysis, segmented):
         yield _dicom(*report)
+    yield _dicom(Role.CAD_SR, EXAM, cad_report(analysis))
     for view in views:
         if labelmap and view.key in segmented:
             ds = label_map(analysis, view, segmented[view.key])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from worker.contracts import Analysis, Finding, Lesion, ModelCard
 from worker.report import codes, content
 from worker.report.identity import NamedView, result_uid, tracking
+from worker.report.outcome import summary
 from worker.report.outline import thin
 from worker.report.wording import ascii_text, percent
 
@@ -46,7 +46,7 @@ def _of_breast(analysis: Analysis, finding: Finding, *, complete: bool) -> Datas
     found = any(view.lesions for view in finding.views)
     items = [*_breast_context(analysis, finding.laterality)]
     items.extend(_probability(finding))
-    items.append(content.code(codes.PROCESSING_SUMMARY, _summary(found=found, complete=complete)))
+    items.append(content.code(codes.PROCESSING_SUMMARY, summary(found=found, complete=complete)))
     items.extend(_decision(finding))
     items.extend(
         content.image(ds, name=codes.SOURCE_OF_MEASUREMENT)
@@ -63,7 +63,7 @@ def _of_lesion(analysis: Analysis, view: NamedView, number: int, lesion: Lesion)
     """
     image = view.result.recombined
     items = [
-        *_tracked(*tracking(analysis, view, number)),
+        *tracked(*tracking(analysis, view, number)),
         content.code(codes.FINDING_CATEGORY, codes.ABNORMAL_STRUCTURE),
         content.code(codes.FINDING, codes.ENHANCING_LESION),
         _site(view.result.pair.laterality),
@@ -83,12 +83,13 @@ def _of_lesion(analysis: Analysis, view: NamedView, number: int, lesion: Lesion)
 
 
 def _breast_context(analysis: Analysis, side: str) -> Iterator[Dataset]:
-    yield from _tracked(f"{side} breast", result_uid(analysis, "tracking", "breast", side))
+    yield from tracked(f"{side} breast", result_uid(analysis, "tracking", "breast", side))
     yield _site(side)
     yield from _algorithm(analysis.card)
 
 
-def _tracked(identifier: str, uid: str) -> Iterator[Dataset]:
+def tracked(identifier: str, uid: str) -> Iterator[Dataset]:
+    """TID 4108: what a lesion is followed by from one object to the next."""
     yield content.text(codes.TRACKING_ID, identifier, relation=content.HAS_OBS_CONTEXT)
     yield content.uid(codes.TRACKING_UID, uid)
 
@@ -102,6 +103,14 @@ def _site(side: str) -> Dataset:
 
 def _algorithm(card: ModelCard) -> Iterator[Dataset]:
     """TID 4019, on the group and never on its numbers: OHIF skips numbers that carry it."""
+    yield from algorithm_texts(card, relation=content.HAS_CONCEPT_MOD)
+    yield content.code(
+        codes.ALGORITHM_FAMILY, codes.ARTIFICIAL_INTELLIGENCE, relation=content.HAS_CONCEPT_MOD
+    )
+
+
+def algorithm_texts(card: ModelCard, *, relation: str) -> Iterator[Dataset]:
+    """TID 4019 without its last row, which the readers of CAD reports are older than."""
     precision = str(card.raw.get("precision", _DEFAULT_PRECISION))
     parameters = [
         f"networks: {card.family}",
@@ -114,10 +123,7 @@ def _algorithm(card: ModelCard) -> Iterator[Dataset]:
         (codes.ALGORITHM_VERSION, card.version),
         *((codes.ALGORITHM_PARAMETERS, parameter) for parameter in parameters),
     ):
-        yield content.text(name, ascii_text(value), relation=content.HAS_CONCEPT_MOD)
-    yield content.code(
-        codes.ALGORITHM_FAMILY, codes.ARTIFICIAL_INTELLIGENCE, relation=content.HAS_CONCEPT_MOD
-    )
+        yield content.text(name, ascii_text(value), relation=relation)
 
 
 def _probability(finding: Finding) -> Iterator[Dataset]:
@@ -128,10 +134,3 @@ def _probability(finding: Finding) -> Iterator[Dataset]:
 def _decision(finding: Finding) -> Iterator[Dataset]:
     if finding.decision in codes.DECISIONS:
         yield content.code(codes.IMPRESSION, codes.DECISIONS[finding.decision])
-
-
-def _summary(*, found: bool, complete: bool) -> Code:
-    """CID 6047 for one breast."""
-    if complete:
-        return codes.ALL_WITH_FINDINGS if found else codes.ALL_WITHOUT_FINDINGS
-    return codes.SOME_WITH_FINDINGS if found else codes.SOME_WITHOUT_FINDINGS

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from worker.contracts import Analysis, Role, Status
 from worker.report import codes, content
-from worker.report.document import evidence, observer
+from worker.report.document import make_document, observer, study_headers
 from worker.report.groups import breast_groups, lesion_groups
 from worker.report.identity import (
     EXAM,
@@ -22,20 +21,16 @@ from worker.report.identity import (
     source_header,
     stamp,
 )
+from worker.report.outcome import exam_summary
 from worker.report.wording import (
     NOT_REVIEWED,
     ascii_text,
     conclusion,
     count,
+    headline,
     limitations,
 )
 
-_SUMMARIES = {  # (status is COMPLETE, has a finding) -> CID 6047
-    (True, False): codes.ALL_WITHOUT_FINDINGS,
-    (True, True): codes.ALL_WITH_FINDINGS,
-    (False, False): codes.SOME_WITHOUT_FINDINGS,
-    (False, True): codes.SOME_WITH_FINDINGS,
-}
 _SOP_CLASSES = {
     Role.SR: Comprehensive3DSRStorage,
     Role.SR_IMAGE: Comprehensive3DSRStorage,
@@ -87,15 +82,8 @@ def structured_report(
         template="1500",
     )
     ds.SOPClassUID = _SOP_CLASSES[role]
-    ds.CompletionFlag = "COMPLETE" if analysis.status is Status.COMPLETE else "PARTIAL"
-    ds.VerificationFlag = "UNVERIFIED"
-    ds.PreliminaryFlag = "PRELIMINARY"
-    ds.PerformedProcedureCodeSequence = Sequence()
-    ds.ReferencedPerformedProcedureStepSequence = Sequence()
-    ds.CurrentRequestedProcedureEvidenceSequence = Sequence(
-        evidence([*_study_headers(analysis, source), *segmentations])
-    )
-    what = _headline(analysis) if image is None else _headline_of(image)
+    make_document(ds, analysis, [*study_headers(analysis, source), *segmentations])
+    what = headline(analysis) if image is None else _headline_of(image)
     place = Place(
         role=role,
         key=EXAM if image is None else image.key,
@@ -128,7 +116,7 @@ def _tree(analysis: Analysis, source: Dataset, views: Iterable[NamedView]) -> It
     yield from observer(analysis.card)
     for procedure in _procedures(source):
         yield content.code(codes.PROCEDURE_REPORTED, procedure, relation=content.HAS_CONCEPT_MOD)
-    library = [ds for ds in _study_headers(analysis, source) if "Rows" in ds and "Columns" in ds]
+    library = [ds for ds in study_headers(analysis, source) if "Rows" in ds and "Columns" in ds]
     if library:
         group = content.container(codes.IMAGE_LIBRARY_GROUP, map(_library_entry, library))
         yield content.container(codes.IMAGE_LIBRARY, [group])
@@ -175,12 +163,7 @@ def _evaluations(analysis: Analysis) -> Iterator[Dataset]:
     The breast's groups stand here and not beside the lesions' (TID 1500 is extensible): OHIF 3.13
     draws no lesion at all when Imaging Measurements holds a group without a region.
     """
-    found = any(view.lesions for finding in analysis.findings for view in finding.views)
-    if not analysis.findings:
-        summary = codes.NONE_SUCCEEDED
-    else:
-        summary = _SUMMARIES[analysis.status is Status.COMPLETE, found]
-    yield content.code(codes.PROCESSING_SUMMARY, summary)
+    yield content.code(codes.PROCESSING_SUMMARY, exam_summary(analysis))
     yield content.code(codes.SUMMARY_OF_ANALYSES, _OUTCOMES[analysis.status])
     yield content.text(codes.CONCLUSION, conclusion(analysis))
     yield from breast_groups(analysis)
@@ -190,29 +173,5 @@ def _evaluations(analysis: Analysis) -> Iterator[Dataset]:
         yield content.text(codes.COMMENT, ascii_text(words))
 
 
-def _headline(analysis: Analysis) -> str:
-    """The outcome in a few words, for the list of series."""
-    if not analysis.findings:
-        return "could not be analysed"
-    parts = []
-    for finding in analysis.findings:
-        number = sum(len(view.lesions) for view in finding.views)
-        parts.append(f"{finding.laterality} {count(number, 'mark') if number else 'no finding'}")
-    words = ", ".join(parts)
-    return f"{words}, incomplete" if analysis.status is Status.PARTIAL else words
-
-
 def _headline_of(view: NamedView) -> str:
     return f"{view.name} {count(len(view.result.lesions), 'mark')}"
-
-
-def _study_headers(analysis: Analysis, source: Dataset) -> list[Dataset]:
-    """Headers of the source's study, each once: analysed images first, then the others."""
-    ordered = [
-        ds
-        for finding in analysis.findings
-        for view in finding.views
-        for ds in (view.recombined, view.low_energy)
-    ]
-    by_uid = {ds.SOPInstanceUID: ds for ds in (*ordered, *analysis.headers)}
-    return [ds for ds in by_uid.values() if ds.StudyInstanceUID == source.StudyInstanceUID]

@@ -82,6 +82,18 @@ def picture_lines(finding: Finding, view: ViewResult) -> list[str]:
     return [*lines, against] if against else lines
 
 
+def headline(analysis: Analysis) -> str:
+    """The outcome in a few words, for the list of series."""
+    if not analysis.findings:
+        return "could not be analysed"
+    parts = []
+    for finding in analysis.findings:
+        number = sum(len(view.lesions) for view in finding.views)
+        parts.append(f"{finding.laterality} {count(number, 'mark') if number else 'no finding'}")
+    words = ", ".join(parts)
+    return f"{words}, incomplete" if analysis.status is Status.PARTIAL else words
+
+
 def conclusion(analysis: Analysis) -> str:
     """What was found, or that and why nothing can be said."""
     reason = sentence(analysis.reason or "no reason was recorded")

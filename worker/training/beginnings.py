@@ -30,7 +30,7 @@ from worker.training.synthetic import lesions, phantoms
 Kind = Literal["segmentation", "classification"]
 Network = TypeVar("Network", bound=nn.Module)
 REGISTERED_WEIGHT = 8
-FIXED_STAGES = 3  # of a trunk that comes from the segmentation
+FIXED_STAGES = 4  # of a trunk that comes from the segmentation
 # Learning rates: from nothing, and from weights that have learnt something already.
 RATES = {SEGMENTATION: (2e-3, 1e-3), CLASSIFICATION: (1.5e-3, 5e-4)}
 _OF_THE_BUNDLE = {"members", "beside", "energies"}  # entries of a card that are no architecture
