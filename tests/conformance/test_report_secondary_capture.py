@@ -13,10 +13,12 @@ from pydicom.dataset import Dataset
 
 from tests.analysis_builders import COLUMNS, ROWS, WAYS, Spot, analysis, finding, view_result
 from tests.conformance.validators import dciodvfy_errors
+from tests.mammogram_headers import header
 from tests.report_reader import read
 from worker.contracts import Analysis, ResultObject, Role
+from worker.exam.pixels import read_source
 from worker.report import preview
-from worker.report.encode import encode
+from worker.report.encode import encode, file_bytes
 from worker.report.identity import NamedView, named_views
 from worker.report.preview import draw, grey_picture
 from worker.report.secondary_capture import secondary_capture
@@ -160,6 +162,20 @@ def test_what_the_words_say(monkeypatch: pytest.MonkeyPatch):
     heat = "colour: heat map of the classifier"
     assert said[0] == ["1 lesion", "Probability of malignancy 87.3 %", heat]
     assert said[2] == ["no lesion found"]
+
+
+def test_a_monochrome1_image_gives_the_same_picture():
+    stored = np.random.default_rng(1).integers(0, 4096, (ROWS, COLUMNS)).astype(np.uint16)
+    stored[0, :2] = 0, 4095
+    view = view_result("L", "CC")
+    pictures = []
+    for photometric, pixels in (("MONOCHROME2", stored), ("MONOCHROME1", 4095 - stored)):
+        ds = header("L", "CC", PhotometricInterpretation=photometric, PixelRepresentation=0)
+        ds.SamplesPerPixel, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 16, 12, 11
+        ds.PixelData = pixels.tobytes()
+        image = read_source(read(file_bytes(ds)))
+        pictures.append(np.asarray(draw(grey_picture(image.pixels), view, overlay="both")))
+    assert np.array_equal(*pictures)
 
 
 def test_a_large_image_is_shown_at_half_its_size_and_a_small_one_as_it_is():

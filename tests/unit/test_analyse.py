@@ -126,6 +126,9 @@ def test_both_views_of_a_breast_decide_together() -> None:
     assert {(Role.SEG, "R-CC"), (Role.SEG, "R-MLO"), (Role.SR, "exam")} <= keys
     assert (Role.SEG, "L-CC") not in keys
     assert {(Role.PREVIEW, "L-MLO"), (Role.HEAT_MAP, "R-CC")} <= keys
+    for role in (Role.GSPS, Role.SC):
+        assert {key for of, key in keys if of is role} == {"R-CC", "R-MLO", "L-CC", "L-MLO"}
+    assert (Role.KEY_OBJECTS, "exam") in keys
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def test_two_tiles_of_one_view_keep_their_own_pictures() -> None:
     analysis, results = analyse(tiles, RUN, KnownAnswer(), ("R CC",))
     assert len(analysis.findings[0].views) == 2
     assert all(view.heat_map is not None for view in analysis.findings[0].views)
-    for role in (Role.PREVIEW, Role.HEAT_MAP, Role.SEG):
+    for role in (Role.PREVIEW, Role.HEAT_MAP, Role.SEG, Role.GSPS, Role.SC):
         assert len({result.key for result in results if result.role is role}) == 2
 
 
