@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from dicom_node.domain.identifiers import derive_id
-from dicom_node.domain.instance import InstanceHeader
+from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.job import JobEvent, JobState, advance
 from dicom_node.domain.study import Arrival, Judgement, StudyState, Verdict
 from dicom_node.store import assessments, events
@@ -89,6 +89,8 @@ def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStu
         select(
             exists().where(
                 t.instances.c.study_id == row.id,
+                # A PACS that sends our results back, for hours perhaps, says nothing of images.
+                t.instances.c.reason != OWN_RESULT,
                 t.instances.c.association_id == t.associations.c.id,
                 t.associations.c.closed_at.is_(None),
             )
