@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from dicom_node.domain.identifiers import derive_uid
-from worker.contracts import Analysis, Finding, ModelCard, Role, ViewResult
+from worker.contracts import REPORTS, Analysis, Finding, ModelCard, Role, ViewResult
 from worker.report import codes
 from worker.report.wording import RESEARCH_USE, ascii_text, long_string
 
@@ -167,6 +167,25 @@ def stamp(ds: Dataset, analysis: Analysis, source: Dataset, place: Place) -> Non
     ds.SoftwareVersions = software_versions(card)
     ds.DeviceUID = device_uid(card)
     ds.ContributingEquipmentSequence = Sequence(_contributing_equipment(analysis, source))
+    _name_predecessor(ds, analysis, place)
+
+
+def _name_predecessor(ds: Dataset, analysis: Analysis, place: Place) -> None:
+    """Name the report whose place this one takes (PS3.3 table C.17-2, macro C.17-3)."""
+    if place.role not in REPORTS:
+        return
+    for before in analysis.run.predecessors:
+        if (before.role, before.key) == (place.role.value, place.key):
+            document = Dataset()
+            document.ReferencedSOPClassUID = before.sop_class_uid
+            document.ReferencedSOPInstanceUID = before.sop_instance_uid
+            series = Dataset()
+            series.SeriesInstanceUID = before.series_instance_uid
+            series.ReferencedSOPSequence = Sequence([document])
+            study = Dataset()
+            study.StudyInstanceUID = before.study_instance_uid
+            study.ReferencedSeriesSequence = Sequence([series])
+            ds.PredecessorDocumentsSequence = Sequence([study])
 
 
 def software_versions(card: ModelCard) -> list[str]:
