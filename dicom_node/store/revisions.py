@@ -11,7 +11,7 @@ from dicom_node.store import assessments
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 from dicom_node.store.jobs import Artefact, change_job
-from dicom_node.store.studies import kept_instances, make_job
+from dicom_node.store.studies import kept_instances, locked_study, make_job
 
 
 class RevisionLedger:
@@ -34,7 +34,7 @@ class RevisionLedger:
 
         """
         with self._database.write() as connection:
-            study = _locked(connection, study_instance_uid)
+            study = locked_study(connection, study_instance_uid)
             return _rerun(connection, study, now(connection), actor)
 
     def assess(
@@ -53,7 +53,7 @@ class RevisionLedger:
         """
         with self._database.write() as connection:
             at = now(connection)
-            study = _locked(connection, study_instance_uid)
+            study = locked_study(connection, study_instance_uid)
             changed = assessments.record(
                 connection, study.id, [(laterality, category)], source="", actor=actor, at=at
             )
@@ -91,18 +91,6 @@ class RevisionLedger:
                 .limit(1)
             ).scalar_one_or_none()
             return None if found is None else str(found)
-
-
-def _locked(connection: Connection, study_instance_uid: str) -> Row[tuple[object, ...]]:
-    """The study's row, for the length of the transaction."""
-    study = connection.execute(
-        select(t.studies)
-        .where(t.studies.c.study_instance_uid == study_instance_uid)
-        .with_for_update()
-    ).one_or_none()
-    if study is None:
-        raise LedgerError(f"study {study_instance_uid}: never received here")
-    return study
 
 
 def _rerun(connection: Connection, study: Row[tuple[object, ...]], at: float, actor: str) -> str:

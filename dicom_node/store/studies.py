@@ -12,6 +12,7 @@ from dicom_node.domain.identifiers import derive_id
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.job import JobEvent, JobState, advance
 from dicom_node.domain.study import Arrival, Judgement, StudyState, Verdict
+from dicom_node.errors import LedgerError
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
@@ -109,6 +110,18 @@ def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStu
         arrival=arrival,
         last_received_at=row.last_received_at,
     )
+
+
+def locked_study(connection: Connection, study_instance_uid: str) -> Row[tuple[object, ...]]:
+    """The study's row, for the length of the transaction; a ``LedgerError`` when it never came."""
+    study = connection.execute(
+        select(t.studies)
+        .where(t.studies.c.study_instance_uid == study_instance_uid)
+        .with_for_update()
+    ).one_or_none()
+    if study is None:
+        raise LedgerError(f"study {study_instance_uid}: never received here")
+    return study
 
 
 def kept_instances(
