@@ -34,6 +34,7 @@ from dicom_node.settings import (
 )
 from dicom_node.show import print_sheet, print_studies
 from dicom_node.store.migrate import migrate as migrate_database
+from dicom_node.taking_back import withdraw
 
 app = typer.Typer(
     help="DICOM node for AI on contrast-enhanced mammography. Research use, not for diagnosis.",
@@ -210,6 +211,9 @@ def resend(
     if number == 0:
         raise LedgerError(f"{uid}: there are no results to send; see `dicom-node status {study}`")
     console.print(f"{uid}: {number} objects are due again.")
+
+
+app.command()(withdraw)
 
 
 @app.command("echo")

@@ -59,8 +59,8 @@ class Deliverer:
                 self._send_all(assoc, parcels)
         except NothingAccepted:
             for parcel in parcels:
-                self._ledger.deliveries.begin(parcel)
-                self._ledger.deliveries.end(parcel, _not_taken(parcel))
+                if self._ledger.deliveries.begin(parcel):
+                    self._ledger.deliveries.end(parcel, _not_taken(parcel))
         except PeerError as error:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
             self._ledger.deliveries.postpone(parcels, outcome)
@@ -72,7 +72,8 @@ class Deliverer:
         for parcel in parcels:
             if not assoc.is_established:
                 return  # the rest is still due and goes out on the next association
-            self._ledger.deliveries.begin(parcel)
+            if not self._ledger.deliveries.begin(parcel):
+                continue  # newer results came, or a person has withdrawn these
             outcome = self._send(assoc, parcel)
             self._ledger.deliveries.end(parcel, outcome)
             self._log.info(

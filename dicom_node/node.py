@@ -24,6 +24,7 @@ from dicom_node.store.folder_lock import hold
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.web.app import make_app
+from dicom_node.withdraw import Withdrawer
 
 STOP_S = 30.0
 PLAN_S = 0.2
@@ -86,7 +87,8 @@ class Node:
         confirm = Loop("confirm", confirmer.tick)
         plan = Loop("plan", self._plan)
         housekeep = Loop("housekeep", self._housekeep)
-        self._loops = [dispatch, assemble, confirm, plan, housekeep]
+        withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
+        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep]
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))

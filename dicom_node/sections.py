@@ -156,6 +156,9 @@ class Destination(Section):
     confirm: Literal["none", "commitment"] = Field(
         "none", description="Proof that results are kept: none, or Storage Commitment"
     )
+    withdraw: Literal["none", "rejection_note"] = Field(
+        "none", description="What goes out on older results when newer ones have been accepted"
+    )
     outputs: tuple[Output, ...] = Field(DEFAULT_OUTPUTS, description="Which result objects it gets")
     sr_class: SrClass = Field(
         SrClass.COMPREHENSIVE_3D, description="SOP class of the report, comprehensive for old PACS"

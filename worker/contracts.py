@@ -160,13 +160,26 @@ class Status(enum.Enum):
     FAILED = "failed"  # it should have worked and did not
 
 
+@dataclass(frozen=True, kw_only=True)
+class Predecessor:
+    """A result object of the revision before: what a new object of its role and key replaces."""
+
+    role: str
+    key: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
 @dataclass(frozen=True)
 class RunIdentity:
     """What makes result UIDs the same again: nothing here is a clock or a dice.
 
     ``created_at`` comes from the job row and is timezone-aware; ``input_hash`` covers the analysed
     instances' hashes, and ``categories``: the radiologist's BI-RADS category by breast,
-    ``{"R": "4A"}``, empty where nothing shall be suggested.
+    ``{"R": "4A"}``, empty where nothing shall be suggested. ``predecessors`` are the reports of
+    the newest earlier revision that has results.
     """
 
     study_instance_uid: str
@@ -175,6 +188,7 @@ class RunIdentity:
     created_at: datetime
     profile: str = "default"
     categories: Mapping[str, str] = field(default_factory=dict)
+    predecessors: tuple[Predecessor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +223,9 @@ class Role(enum.Enum):
     PREVIEW = "preview"  # PNG for the page: image with outline
     HEAT_MAP = "heat_map"  # PNG for the page: image with heat map
     ANALYSIS = "analysis"  # JSON for the page and for `faps analyse`
+
+
+REPORTS = frozenset({Role.SR, Role.SR_IMAGE, Role.SR_2D, Role.SR_IMAGE_2D, Role.CAD_SR})
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
+
+from pydicom import dcmread
 
 from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent
-from dicom_node.errors import FapsNodeError, LeaseLost
+from dicom_node.errors import ArchiveError, FapsNodeError, LeaseLost
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
@@ -19,7 +22,14 @@ from dicom_node.store.ledger import Ledger
 from dicom_node.store.owners import owner_name
 from worker.analyse import analyse, report_failure
 from worker.bundle import default_bundle
-from worker.contracts import Analysis, ResultObject, RunIdentity, Status
+from worker.contracts import (
+    REPORTS,
+    Analysis,
+    Predecessor,
+    ResultObject,
+    RunIdentity,
+    Status,
+)
 from worker.faps.assist import require_limits
 from worker.faps.predictor import Faps
 from worker.load import load
@@ -101,6 +111,7 @@ class Desk:
             # In the host's zone: people read the report's time, its offset is written beside it.
             created_at=datetime.fromtimestamp(int(job.created_at), tz=UTC).astimezone(),
             categories=job.assessments if self._settings.assistance.birads else {},
+            predecessors=tuple(self._predecessors(job)),
         )
         faps = self._bundle()
         if job.attempts > MAX_ATTEMPTS:
@@ -108,6 +119,27 @@ class Desk:
             reason = f"the analysis failed {MAX_ATTEMPTS} times; {job.reason}"
             return report_failure(sources, run, faps.card, "worker_lost", reason)
         return analyse(sources, run, faps, self._settings.completeness.expected_views)
+
+    def _predecessors(self, job: Job) -> Iterator[Predecessor]:
+        """Reports of the revision before, as references; the ledger does not hold their series."""
+        for before in self._ledger.revisions.predecessors(job):
+            if before.role not in {role.value for role in REPORTS}:
+                continue
+            try:
+                content = self._archive.read(before.sha256)
+            except ArchiveError as error:
+                # A file that is lost keeps no exam from being analysed again.
+                self._log.warning("predecessor not named", job=job.id, reason=str(error))
+                continue
+            ds = dcmread(BytesIO(content), specific_tags=["StudyInstanceUID", "SeriesInstanceUID"])
+            yield Predecessor(
+                role=before.role,
+                key=before.key,
+                study_instance_uid=str(ds.StudyInstanceUID),
+                series_instance_uid=str(ds.SeriesInstanceUID),
+                sop_class_uid=before.sop_class_uid,
+                sop_instance_uid=before.sop_instance_uid,
+            )
 
     def _finish(self, job: Job, analysis: Analysis, results: Sequence[ResultObject]) -> None:
         with ThreadPoolExecutor(max_workers=PUT_AT_ONCE) as pool:

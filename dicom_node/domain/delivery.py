@@ -21,6 +21,7 @@ class DeliveryState(enum.Enum):
     SEEN = "seen"  # found in the study by a query
     REFUSED = "refused"  # a permanent no, or no time left
     UNKNOWN = "unknown"  # the destination may have stored it: the same bytes are sent again
+    CANCELLED = "cancelled"  # to be sent no more: newer results took its place, or it is withdrawn
 
 
 class DeliveryEvent(enum.Enum):
@@ -35,9 +36,14 @@ class DeliveryEvent(enum.Enum):
     COMMIT_FAILURE = "commit_failure"
     FOUND = "found"
     RESEND = "resend"  # by a person
+    CANCEL = "cancel"
 
 
-_TRY = {DeliveryEvent.SEND: DeliveryState.SENT, DeliveryEvent.REFUSAL: DeliveryState.REFUSED}
+_TRY = {
+    DeliveryEvent.SEND: DeliveryState.SENT,
+    DeliveryEvent.REFUSAL: DeliveryState.REFUSED,
+    DeliveryEvent.CANCEL: DeliveryState.CANCELLED,
+}
 TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
     DeliveryState.WAITING: {**_TRY, DeliveryEvent.TRANSIENT: DeliveryState.WAITING},
     DeliveryState.UNKNOWN: {**_TRY, DeliveryEvent.TRANSIENT: DeliveryState.UNKNOWN},
@@ -48,6 +54,7 @@ TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
         DeliveryEvent.TRANSIENT: DeliveryState.WAITING,
         DeliveryEvent.NO_ANSWER: DeliveryState.UNKNOWN,
         DeliveryEvent.REFUSAL: DeliveryState.REFUSED,
+        DeliveryEvent.CANCEL: DeliveryState.CANCELLED,  # left over by a restart
     },
     DeliveryState.ACCEPTED: {
         DeliveryEvent.COMMIT: DeliveryState.COMMITTED,
@@ -61,6 +68,7 @@ TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
     },
     DeliveryState.SEEN: {DeliveryEvent.RESEND: DeliveryState.WAITING},
     DeliveryState.REFUSED: {DeliveryEvent.RESEND: DeliveryState.WAITING},
+    DeliveryState.CANCELLED: {},
 }
 ARRIVED = frozenset({DeliveryState.ACCEPTED, DeliveryState.COMMITTED, DeliveryState.SEEN})
 CONFIRMED = frozenset({DeliveryState.COMMITTED, DeliveryState.SEEN})

@@ -12,6 +12,8 @@ INPUT_CLASSES: tuple[uid.UID, ...] = (
     uid.BreastProjectionXRayImageStorageForProcessing,
     uid.BreastTomosynthesisImageStorage,
 )
+# Supplement 243; pydicom's dictionary does not name it yet.
+LABEL_MAP_SEGMENTATION_STORAGE = uid.UID("1.2.840.10008.5.1.4.1.1.66.7")
 # Objects of a mixed push: refusing their contexts would make some senders abort the whole study.
 IGNORED_CLASSES: tuple[uid.UID, ...] = (
     uid.SecondaryCaptureImageStorage,
@@ -38,6 +40,7 @@ IGNORED_CLASSES: tuple[uid.UID, ...] = (
     uid.MammographyCADSRStorage,
     uid.XRayRadiationDoseSRStorage,
     uid.SegmentationStorage,
+    LABEL_MAP_SEGMENTATION_STORAGE,
     uid.EncapsulatedPDFStorage,
 )
 # Every lossless syntax in use, uncompressed first. Never deflated: 1 MB may inflate to gigabytes.
@@ -55,3 +58,14 @@ LOSSLESS_SYNTAXES: tuple[uid.UID, ...] = (
 )
 UNCOMPRESSED = LOSSLESS_SYNTAXES[:2]  # for everything but images
 NATIVE_SYNTAXES = frozenset(LOSSLESS_SYNTAXES[:3])
+
+
+def class_name(sop_class_uid: str) -> str:
+    """Name of a SOP class as PS3.6 has it, or its UID when it is unknown.
+
+    >>> class_name("1.2.840.10008.5.1.4.1.1.66.7")
+    'Label Map Segmentation Storage'
+    """
+    if sop_class_uid == LABEL_MAP_SEGMENTATION_STORAGE:
+        return "Label Map Segmentation Storage"
+    return uid.UID(sop_class_uid).name

@@ -17,7 +17,9 @@ from dicom_node.domain.spacing import spacing_of
 from dicom_node.domain.view import ANALYSED_VIEWS, laterality_of, partial_view_of, view_of
 from dicom_node.errors import CannotUnderstand
 
-MANUFACTURER = "FAPS Node"  # stands in every object we write, so that we know our own
+# Manufacturer and Manufacturer's Model Name of every object we write, so that we know our own.
+MANUFACTURER = "FAPS Node"
+MODEL_NAME = "FAPS Node"
 MIN_SIDE = 512  # smaller than any mammography detector read out in full
 _NOT_ANALYSED = {
     ImageKind.HIGH_ENERGY: "high-energy images are kept, not analysed",
@@ -66,7 +68,8 @@ def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceH
     view, modifiers = view_of(ds)
     code, text = exclusion_of(ds, rule, kind, laterality, view, modifiers, conflict=conflict)
     spacing, spacing_rule = spacing_of(ds)
-    own = _text(ds, "Manufacturer") == MANUFACTURER
+    equipment = (_text(ds, "Manufacturer"), _text(ds, "ManufacturerModelName"))
+    own = equipment == (MANUFACTURER, MODEL_NAME)
     return InstanceHeader(
         sop_class_uid=uids["SOPClassUID"],
         sop_instance_uid=uids["SOPInstanceUID"],

@@ -42,3 +42,8 @@ def is_uid(text: str) -> bool:
     (True, False, False)
     """
     return len(text) <= UID_MAX_LENGTH and _UID.fullmatch(text) is not None
+
+
+# Of the files that we write (PS3.10 7.1).
+IMPLEMENTATION_CLASS_UID = derive_uid("faps", "implementation")
+IMPLEMENTATION_VERSION = "FAPS_NODE_0"

@@ -6,6 +6,8 @@ import enum
 from dataclasses import asdict, dataclass
 from typing import Any
 
+OWN_RESULT = "a result of this node"  # why such an object is ignored
+
 
 class ImageKind(enum.Enum):
     """What kind of image an instance is, by the rules of PS3.3 C.8.11.7.1.4 and vendors' habits."""

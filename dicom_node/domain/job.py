@@ -21,6 +21,7 @@ class JobState(enum.Enum):
     HELD = "held"  # waits for a person
     UNSUITABLE = "unsuitable"  # nothing in it may be analysed; the report says so
     FAILED = "failed"  # it should have worked and did not; the report says so
+    WITHDRAWN = "withdrawn"  # its results count no more: replaced, or taken back by a person
 
 
 class JobEvent(enum.Enum):
@@ -37,6 +38,7 @@ class JobEvent(enum.Enum):
     GAVE_UP = "gave_up"
     HOLD = "hold"
     REQUEUED = "requeued"  # by a person
+    WITHDRAWN = "withdrawn"
 
 
 TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {
@@ -58,18 +60,28 @@ TRANSITIONS: dict[JobState, dict[JobEvent, JobState]] = {
         JobEvent.ALL_DELIVERED: JobState.DELIVERED,
         JobEvent.GAVE_UP: JobState.FAILED,
         JobEvent.HOLD: JobState.HELD,
+        JobEvent.WITHDRAWN: JobState.WITHDRAWN,
     },
     JobState.DELIVERED: {
         JobEvent.ALL_CONFIRMED: JobState.CONFIRMED,
         JobEvent.SENT_BACK: JobState.ANALYSED,
+        JobEvent.WITHDRAWN: JobState.WITHDRAWN,
     },
-    JobState.CONFIRMED: {JobEvent.SENT_BACK: JobState.ANALYSED},
+    JobState.CONFIRMED: {
+        JobEvent.SENT_BACK: JobState.ANALYSED,
+        JobEvent.WITHDRAWN: JobState.WITHDRAWN,
+    },
     JobState.HELD: {JobEvent.REQUEUED: JobState.QUEUED},
-    JobState.UNSUITABLE: {JobEvent.REQUEUED: JobState.QUEUED},
+    JobState.UNSUITABLE: {
+        JobEvent.REQUEUED: JobState.QUEUED,
+        JobEvent.WITHDRAWN: JobState.WITHDRAWN,
+    },
     JobState.FAILED: {
         JobEvent.REQUEUED: JobState.QUEUED,
         JobEvent.SENT_BACK: JobState.ANALYSED,  # a person sends the stored results again
+        JobEvent.WITHDRAWN: JobState.WITHDRAWN,
     },
+    JobState.WITHDRAWN: {},
 }
 NEEDS_A_PERSON = frozenset({JobState.HELD, JobState.UNSUITABLE, JobState.FAILED})
 

@@ -75,7 +75,9 @@ def insert_if_absent(connection: Connection, table: Table, **values: object) -> 
     """Insert a row unless a unique constraint says that it is there; whether it was inserted."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # SQLAlchemy asks PostgreSQL for the new key and then forgets how many rows there were.
+    options = {"preserve_rowcount": True}
+    return connection.execute(statement, execution_options=options).rowcount == 1
 
 
 def _first_line(error: SQLAlchemyError) -> str:

@@ -16,13 +16,13 @@ from dicom_node.domain.delivery import (
     DeliveryEvent,
     DeliveryState,
     Outcome,
-    advance,
     next_attempt_at,
 )
 from dicom_node.domain.job import JobState
-from dicom_node.store import events
 from dicom_node.store import tables as t
+from dicom_node.store.change import change_delivery as _change
 from dicom_node.store.database import Database, insert_if_absent, now
+from dicom_node.store.outdated import any_outdated, cancel_outdated, to_resend
 from dicom_node.store.settle import settle_job
 
 NO_SUCH_OBJECT = 0x0112  # PS3.3 C.14.1.1: the destination does not have it
@@ -71,8 +71,13 @@ class DeliveryLedger:
             return len(rows)
 
     def due(self, destination: str, limit: int = 64) -> list[Parcel]:
-        """Objects due at a destination, those of the oldest job first; of one job only."""
+        """Objects due at a destination, those of the oldest job first; of one job only.
+
+        Call while nothing is on its way there: what is out of date is cancelled first, objects
+        that a restart left as sent among it.
+        """
         d, a, j, s = t.deliveries, t.artefacts, t.jobs, t.studies
+        self._cancel_outdated(destination)
         with self._database.read() as connection:
             rows = connection.execute(
                 select(
@@ -104,12 +109,28 @@ class DeliveryLedger:
         ]
         return [parcel for parcel in parcels if parcel.job_id == parcels[0].job_id]
 
-    def begin(self, parcel: Parcel) -> None:
-        """Write down that the object is being sent, before its first byte leaves."""
+    def _cancel_outdated(self, destination: str) -> None:
+        with self._database.read() as connection:
+            if not any_outdated(connection, destination):
+                return
+        with self._database.write() as connection:
+            own = t.deliveries.c.destination == destination
+            cancel_outdated(connection, now(connection), own, actor="deliver")
+
+    def begin(self, parcel: Parcel) -> bool:
+        """Write down that the object is being sent, before its first byte leaves.
+
+        ``False`` when it shall not leave any more: newer results came, or it was withdrawn.
+        """
         with self._database.write() as connection:
             at = now(connection)
+            own = t.deliveries.c.id == parcel.delivery_id
+            cancel_outdated(connection, at, own, actor="deliver")
             row = _delivery(connection, parcel.delivery_id)
+            if DeliveryState(row.state) not in TO_SEND:
+                return False
             _change(connection, row, DeliveryEvent.SEND, at, reason="", attempts=row.attempts + 1)
+            return True
 
     def end(self, parcel: Parcel, outcome: Outcome) -> None:
         """Write down what became of an attempt, and what that means for the job."""
@@ -125,6 +146,8 @@ class DeliveryLedger:
             at = now(connection)
             for parcel in parcels:
                 row = _delivery(connection, parcel.delivery_id)
+                if DeliveryState(row.state) not in TO_SEND:
+                    continue  # withdrawn by a person in the meantime
                 connection.execute(
                     update(t.deliveries)
                     .where(t.deliveries.c.id == row.id)
@@ -153,13 +176,20 @@ class DeliveryLedger:
             settle_job(connection, job_id, at)
 
     def resend(self, job_id: str, destination: str | None, actor: str) -> int:
-        """Send a job's stored objects again, by a person's wish; how many."""
+        """Send a job's stored objects again, by a person's wish; how many.
+
+        With them go notes on older results that a destination has refused. Of a job that was
+        withdrawn only its note is left to be sent.
+
+        Raises
+        ------
+        LedgerError
+            When the results were withdrawn, and no note on them was written.
+
+        """
         with self._database.write() as connection:
             at = now(connection)
-            query = select(t.deliveries).where(t.deliveries.c.job_id == job_id)
-            if destination is not None:
-                query = query.where(t.deliveries.c.destination == destination)
-            rows = connection.execute(query.with_for_update()).all()
+            rows = to_resend(connection, job_id, destination)
             sent_back = False
             for row in rows:
                 if DeliveryState(row.state) in TO_SEND:
@@ -242,6 +272,8 @@ def _end(connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome,
             event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
         else:
             values["next_at"] = later
+    if event in {DeliveryEvent.SUCCESS, DeliveryEvent.NO_ANSWER}:
+        values["reached_at"] = at
     if event is DeliveryEvent.SUCCESS:
         values["asked_at"] = None  # an earlier question was about bytes that were lost since
     _change(connection, row, event, at, reason=reason, **values)
@@ -256,42 +288,8 @@ def _not_committed(
     wait = 0.0 if lost else COMMIT_PAUSE_S
     _change(
         connection, row, DeliveryEvent.COMMIT_FAILURE, at, reason=text, next_at=at + wait,
-        refusals=row.refusals + (not lost),
+        refusals=row.refusals + (not lost), reached_at=None if lost else row.reached_at,
     )  # fmt: skip
     if row.refusals + 1 >= DELIVER_ATTEMPTS_PERMANENT and not lost:
         waiting = _delivery(connection, row.id)
         _change(connection, waiting, DeliveryEvent.REFUSAL, at, reason=text)
-
-
-def _change(
-    connection: Connection,
-    row: Row[tuple[object, ...]],
-    event: DeliveryEvent,
-    at: float,
-    *,
-    reason: str,
-    actor: str = "deliver",
-    **values: Any,  # noqa: ANN401 - columns of the row
-) -> None:
-    """Advance one delivery under its state, with its event row."""
-    state = advance(DeliveryState(row.state), event)
-    connection.execute(
-        update(t.deliveries)
-        .where(t.deliveries.c.id == row.id, t.deliveries.c.state == row.state)
-        .values(**{"reason": reason, **values, "state": state.value, "updated_at": at})
-    )
-    study_id = connection.execute(
-        select(t.jobs.c.study_id).where(t.jobs.c.id == row.job_id)
-    ).scalar_one()
-    events.record(
-        connection,
-        at=at,
-        study_id=study_id,
-        subject="delivery",
-        subject_id=f"{row.id} {row.destination}"[:64],
-        event=event.value,
-        from_state=row.state,
-        to_state=state.value,
-        reason=reason,
-        actor=actor,
-    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
-from dicom_node.domain.instance import InstanceHeader
+from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.study import StudyState
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
@@ -82,8 +82,9 @@ class IntakeLedger:
         header = received.header
         with self._database.write() as connection:
             at = now(connection)
+            own = header.own_result or _was_made_here(connection, header.sop_instance_uid)
             # The study's row is the lock: whoever holds it sees every instance of the study.
-            study = _study_of(connection, received, at)
+            study = _study_of(connection, received, at, own=own)
             known = connection.execute(
                 select(t.instances.c.sha256).where(
                     t.instances.c.sop_instance_uid == header.sop_instance_uid
@@ -92,42 +93,68 @@ class IntakeLedger:
             hashes = set(known)
             if received.sha256 in hashes:
                 return Intake.DUPLICATE
-            intake, reason = _judge(header, study, conflict=bool(hashes))
+            intake, reason = _judge(header, study, own=own, conflict=bool(hashes))
             _insert(connection, received, study, intake, reason, at)
             if intake is not Intake.IGNORED:
                 _touch(connection, study, header, intake, reason, at)
-            elif header.assessments and header.patient_id == study.patient_id:
+            elif header.assessments and not own and header.patient_id == study.patient_id:
                 _assess(connection, study, received, at)
             return intake
 
 
-def _study_of(connection: Connection, received: Received, at: float) -> Row[tuple[object, ...]]:
-    """The study's row, made when this is its first instance, locked against other receivers."""
+def _was_made_here(connection: Connection, sop_instance_uid: str) -> bool:
+    """Whether it is a result of ours, even if a PACS has written its own name as Manufacturer."""
+    made = exists().where(t.artefacts.c.sop_instance_uid == sop_instance_uid)
+    return bool(connection.execute(select(made)).scalar_one())
+
+
+def _study_of(
+    connection: Connection, received: Received, at: float, *, own: bool
+) -> Row[tuple[object, ...]]:
+    """The study's row, made when this is its first instance, locked against other receivers.
+
+    A result of ours opens no study: where it is the first of its study, that is closed at once.
+    """
     header = received.header
     query = (
         select(t.studies)
         .where(t.studies.c.study_instance_uid == header.study_instance_uid)
         .with_for_update()
     )
-    insert_if_absent(
+    is_new = insert_if_absent(
         connection,
         t.studies,
         study_instance_uid=header.study_instance_uid,
         patient_id=header.patient_id,
         accession_number=header.accession_number,
         calling_ae=received.calling_ae,
-        state=StudyState.OPEN.value,
+        state=(StudyState.CLOSED if own else StudyState.OPEN).value,
+        reason=OWN_RESULT if own else "",
         opened_at=at,
         last_received_at=at,
     )
-    return connection.execute(query).one()
+    study = connection.execute(query).one()
+    if own and is_new:
+        events.record(
+            connection,
+            at=at,
+            study_id=study.id,
+            subject="study",
+            subject_id=study.study_instance_uid,
+            event="closed",
+            from_state=StudyState.OPEN.value,
+            to_state=StudyState.CLOSED.value,
+            reason=OWN_RESULT,
+            actor="receive",
+        )
+    return study
 
 
 def _judge(
-    header: InstanceHeader, study: Row[tuple[object, ...]], *, conflict: bool
+    header: InstanceHeader, study: Row[tuple[object, ...]], *, own: bool, conflict: bool
 ) -> tuple[Intake, str]:
-    if header.own_result:
-        return Intake.IGNORED, "a result of this product that came back"
+    if own:
+        return Intake.IGNORED, OWN_RESULT
     if header.modality != "MG":
         return Intake.IGNORED, f"modality {header.modality or 'missing'} takes no part"
     if conflict:
@@ -218,7 +245,12 @@ def _assess(
 def _reopened(
     connection: Connection, study: Row[tuple[object, ...]], why: str, at: float
 ) -> dict[str, object]:
-    """What reopening changes of a study's row, with its event."""
+    """What reopening changes of a study's row, with its event.
+
+    The next revision begins where there was one: a study of which no job was made has none yet.
+    """
+    made = exists().where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
+    revision = study.revision + bool(connection.execute(select(made)).scalar_one())
     events.record(
         connection,
         at=at,
@@ -228,10 +260,10 @@ def _reopened(
         event="reopened",
         from_state=StudyState.CLOSED.value,
         to_state=StudyState.OPEN.value,
-        reason=f"{why}: revision {study.revision + 1}",
+        reason=f"{why}: revision {revision}",
         actor="receive",
     )
-    return {"state": StudyState.OPEN.value, "revision": study.revision + 1, "opened_at": at}
+    return {"state": StudyState.OPEN.value, "revision": revision, "opened_at": at}
 
 
 _HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}

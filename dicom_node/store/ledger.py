@@ -10,6 +10,7 @@ from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
+from dicom_node.store.withdrawals import WithdrawalLedger
 from dicom_node.store.workers import WorkerLedger
 
 
@@ -24,6 +25,7 @@ class Ledger:
         self.deliveries = DeliveryLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
         self.revisions = RevisionLedger(self.database)
+        self.withdrawals = WithdrawalLedger(self.database)
         self.workers = WorkerLedger(self.database)
         self.overview = Overview(self.database)
 

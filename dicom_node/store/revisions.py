@@ -1,21 +1,21 @@
-"""The ledger's answer to a person who wants an exam analysed again."""
+"""The ledger's revisions of an exam: the next one by a person's wish, the one before."""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import Connection, Row, exists, func, select, update
 
-from dicom_node.domain.job import NEEDS_A_PERSON, JobEvent, JobState
+from dicom_node.domain.job import NEEDS_A_PERSON, Job, JobEvent, JobState
 from dicom_node.domain.study import StudyState
 from dicom_node.errors import LedgerError
 from dicom_node.store import assessments
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
-from dicom_node.store.jobs import change_job
-from dicom_node.store.studies import kept_instances, make_job
+from dicom_node.store.jobs import Artefact, change_job
+from dicom_node.store.studies import kept_instances, locked_study, make_job
 
 
 class RevisionLedger:
-    """What ``dicom-node rerun``, ``resend`` and ``birads`` write."""
+    """What a person asks for of an exam, with what a new revision of it follows."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class RevisionLedger:
 
         """
         with self._database.write() as connection:
-            study = _locked(connection, study_instance_uid)
+            study = locked_study(connection, study_instance_uid)
             return _rerun(connection, study, now(connection), actor)
 
     def assess(
@@ -53,13 +53,32 @@ class RevisionLedger:
         """
         with self._database.write() as connection:
             at = now(connection)
-            study = _locked(connection, study_instance_uid)
+            study = locked_study(connection, study_instance_uid)
             changed = assessments.record(
                 connection, study.id, [(laterality, category)], source="", actor=actor, at=at
             )
             if not changed or study.state == StudyState.OPEN.value:
                 return None
             return _rerun(connection, study, at, actor)
+
+    def predecessors(self, job: Job) -> list[Artefact]:
+        """DICOM results of the newest earlier revision that has any, in the order of making."""
+        a, j = t.artefacts, t.jobs
+        with self._database.read() as connection:
+            own = select(j.c.study_id).where(j.c.id == job.id).scalar_subquery()
+            earlier = (
+                select(func.max(j.c.revision))
+                .join(a, a.c.job_id == j.c.id)
+                .where(j.c.study_id == own, j.c.revision < job.revision, a.c.sop_instance_uid != "")
+                .scalar_subquery()
+            )
+            rows = connection.execute(
+                select(*(a.c[name] for name in Artefact.__dataclass_fields__))
+                .join(j, j.c.id == a.c.job_id)
+                .where(j.c.study_id == own, j.c.revision == earlier, a.c.sop_instance_uid != "")
+                .order_by(a.c.id)
+            )
+            return [Artefact(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
     def newest_job(self, study_instance_uid: str) -> str | None:
         """Id of the study's newest job."""
@@ -72,18 +91,6 @@ class RevisionLedger:
                 .limit(1)
             ).scalar_one_or_none()
             return None if found is None else str(found)
-
-
-def _locked(connection: Connection, study_instance_uid: str) -> Row[tuple[object, ...]]:
-    """The study's row, for the length of the transaction."""
-    study = connection.execute(
-        select(t.studies)
-        .where(t.studies.c.study_instance_uid == study_instance_uid)
-        .with_for_update()
-    ).one_or_none()
-    if study is None:
-        raise LedgerError(f"study {study_instance_uid}: never received here")
-    return study
 
 
 def _rerun(connection: Connection, study: Row[tuple[object, ...]], at: float, actor: str) -> str:

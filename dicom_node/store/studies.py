@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from dicom_node.domain.identifiers import derive_id
-from dicom_node.domain.instance import InstanceHeader
+from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.job import JobEvent, JobState, advance
 from dicom_node.domain.study import Arrival, Judgement, StudyState, Verdict
+from dicom_node.errors import LedgerError
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
@@ -89,6 +90,8 @@ def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStu
         select(
             exists().where(
                 t.instances.c.study_id == row.id,
+                # A PACS that sends our results back, for hours perhaps, says nothing of images.
+                t.instances.c.reason != OWN_RESULT,
                 t.instances.c.association_id == t.associations.c.id,
                 t.associations.c.closed_at.is_(None),
             )
@@ -107,6 +110,18 @@ def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStu
         arrival=arrival,
         last_received_at=row.last_received_at,
     )
+
+
+def locked_study(connection: Connection, study_instance_uid: str) -> Row[tuple[object, ...]]:
+    """The study's row, for the length of the transaction; a ``LedgerError`` when it never came."""
+    study = connection.execute(
+        select(t.studies)
+        .where(t.studies.c.study_instance_uid == study_instance_uid)
+        .with_for_update()
+    ).one_or_none()
+    if study is None:
+        raise LedgerError(f"study {study_instance_uid}: never received here")
+    return study
 
 
 def kept_instances(

@@ -170,6 +170,7 @@ artefacts = Table(
     Column("size", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
     UniqueConstraint("job_id", "role", "key"),
+    Index(None, "sop_instance_uid"),  # asked of every object that comes in
 )
 
 deliveries = Table(
@@ -185,12 +186,29 @@ deliveries = Table(
     Column("refusals", Integer, nullable=False, default=0),
     Column("next_at", TIME, nullable=False),
     Column("asked_at", TIME),  # when a commitment of what was accepted was last asked for
+    Column("reached_at", TIME),  # when the destination took it, or may have: it may be there
     Column("last_status", Integer),
     Column("reason", Text, nullable=False, default=""),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     UniqueConstraint("artefact_id", "destination"),
     Index(None, "destination", "state", "next_at"),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False),
+    Column("destination", String(80), nullable=False),
+    Column("reason", String(20), nullable=False),  # domain.rejection.Reason
+    Column("words", Text, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("asked_at", TIME, nullable=False),
+    Column("ended_at", TIME),  # when the note was written, or found not to be needed
+    Column("artefact_id", ID, ForeignKey("artefacts.id")),  # the note; none where nothing arrived
+    UniqueConstraint("job_id", "destination"),
+    Index(None, "ended_at"),
 )
 
 commitments = Table(

@@ -15,7 +15,10 @@ _USUAL = roles_of(DEFAULT_OUTPUTS, SrClass.COMPREHENSIVE_3D, SrPer.EXAM)
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How far one revision's objects have come at one destination."""
+    """How far one revision's objects have come at one destination.
+
+    What was cancelled is in no other number.
+    """
 
     destination: str
     total: int
@@ -24,6 +27,7 @@ class Tally:
     refused: int
     confirmation_asked: bool
     trouble: str  # why something is late or refused
+    cancelled: int = 0
 
     @property
     def words(self) -> str:
@@ -32,7 +36,10 @@ class Tally:
             words = f"{self.confirmed} of {self.total} confirmed"
         else:
             words = f"{self.arrived} of {self.total} accepted"
-        return f"{words}, {self.refused} refused" if self.refused else words
+        if not self.total:
+            return f"{self.cancelled} not sent"
+        ended = ((self.refused, "refused"), (self.cancelled, "not sent any more"))
+        return ", ".join([words, *(f"{number} {how}" for number, how in ended if number)])
 
     @property
     def complaint(self) -> str:
@@ -90,6 +97,9 @@ def tallies(deliveries: Iterable[dict[str, Any]]) -> tuple[Tally, ...]:
 
 
 def _tally(destination: str, rows: Sequence[dict[str, Any]]) -> Tally:
+    cancelled = DeliveryState.CANCELLED.value
+    number = len(rows)
+    rows = [row for row in rows if row["state"] != cancelled]
     states = [DeliveryState(row["state"]) for row in rows]
     late = (
         str(row["reason"])
@@ -104,6 +114,7 @@ def _tally(destination: str, rows: Sequence[dict[str, Any]]) -> Tally:
         refused=states.count(DeliveryState.REFUSED),
         confirmation_asked=any(row["needs_commitment"] for row in rows),
         trouble=next(late, ""),
+        cancelled=number - len(rows),
     )
 
 

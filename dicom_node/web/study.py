@@ -25,7 +25,9 @@ from dicom_node.web.words import (
     view_words,
 )
 
-_RERUN = frozenset({"held", "failed"})
+_RERUN = frozenset({"held", "failed", "withdrawn"})
+
+_MAY_BE_REFUSED = frozenset({"analysed", "unsuitable", "failed", "withdrawn"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,7 @@ def _advice(
     """What to do next; a fault of the node itself comes before what the state says."""
     if line.state == "queued" and workers == 0:
         return NO_WORKER
-    if newest is not None and line.state in {"analysed", "unsuitable", "failed"}:
+    if newest is not None and line.state in _MAY_BE_REFUSED:
         if any(tally.refused for tally in newest.tallies):
             return REFUSED
         if newest.files and not newest.tallies and destinations == 0:

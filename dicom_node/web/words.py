@@ -60,6 +60,11 @@ STATES: dict[str, StateWords] = {
         "Analysis or delivery should have worked but did not. This is not a negative result.",
         "Look into the worker's log, then let the exam run again with the command below.",
     ),
+    JobState.WITHDRAWN.value: StateWords(
+        "warn",
+        "The results do not count any more; where they were sent, a rejection note may say so.",
+        "Nothing to do. New results need a new analysis: the command below.",
+    ),
     IGNORED: StateWords(
         "quiet",
         "No contrast-enhanced mammogram is in this study. It is kept here but not analysed.",
@@ -78,6 +83,7 @@ DELIVERY_TONES: dict[str, Tone] = {
     DeliveryState.SEEN.value: "good",
     DeliveryState.REFUSED.value: "bad",
     DeliveryState.UNKNOWN.value: "warn",
+    DeliveryState.CANCELLED.value: "quiet",
 }
 DECISION_TONES: dict[str, Tone] = {
     "malignant": "warn",
@@ -109,6 +115,7 @@ ROLES = {
     "gsps": "Presentation state",
     "sc": "Colour picture",
     "key_objects": "Key objects",
+    "rejection": "Rejection note",
 }
 STAGES = {
     "read": "Read and decode",
@@ -138,6 +145,8 @@ _EVENTS = {
     ("job", "found_unsuitable"): "found unsuitable",
     ("job", "gave_up"): "given up",
     ("job", "requeued"): "queued again",
+    ("job", "withdrawn"): "results withdrawn",
+    ("withdrawal", "note_written"): "rejection note written",
     ("delivery", "send"): "sending",
     ("delivery", "success"): "accepted",
     ("delivery", "transient"): "not accepted, tried later",
@@ -147,6 +156,7 @@ _EVENTS = {
     ("delivery", "commit_failure"): "commitment refused",
     ("delivery", "found"): "found at the destination",
     ("delivery", "resend"): "to be sent again",
+    ("delivery", "cancel"): "not sent any more",
 }
 
 

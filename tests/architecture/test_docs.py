@@ -172,7 +172,7 @@ def test_the_conformance_statement_lists_what_the_listener_takes(
     part = text.split(f"\nTable {number}, ")[1].split("\n\n")[1]
     shown = re.findall(r"^\| (.+) \| ([\d.]+) \|$", part, flags=re.MULTILINE)
     taken: tuple[UID, ...] = getattr(dimse, table)
-    assert shown == [(uid.name, str(uid)) for uid in taken]
+    assert shown == [(dimse.class_name(uid), str(uid)) for uid in taken]
 
 
 def test_every_decision_is_a_file_of_ten_lines_whose_title_is_the_decision(

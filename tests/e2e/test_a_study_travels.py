@@ -12,6 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
+from dicom_node.domain.instance import OWN_RESULT
 from tests.e2e.conftest import Hospital, MakeExam, study_of
 from tests.peers import dcmsend, dicom_node, storescu, wait_until
 
@@ -85,7 +86,7 @@ def test_orthanc_as_modality_sends_and_gets_the_results_back_once(
     sheet = hospital.node.wait_for_state(study, "confirmed")
     assert len(sheet.jobs) == 1
     ignored = [row for row in sheet.instances if row["state"] == "ignored"]
-    assert {row["reason"] for row in ignored} == {"a result of this product that came back"}
+    assert {row["reason"] for row in ignored} == {OWN_RESULT}
 
 
 def test_the_same_exam_twice_gives_one_result_set(hospital: Hospital, exam: Path) -> None:

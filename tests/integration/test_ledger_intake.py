@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from dicom_node.domain.instance import ImageKind, InstanceHeader
+from dicom_node.domain.instance import OWN_RESULT, ImageKind, InstanceHeader
 from dicom_node.store import tables as t
 from dicom_node.store.intake import Intake
 from dicom_node.store.ledger import Ledger
@@ -101,7 +101,7 @@ def test_another_patient_in_the_study_holds_it(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("odd", "word"),
     [
-        ({"own_result": True}, "came back"),
+        ({"own_result": True}, OWN_RESULT),
         ({"modality": "SR"}, "SR"),
         ({"modality": ""}, "missing"),
     ],
@@ -117,12 +117,6 @@ def test_what_takes_no_part_is_kept_and_ignored(
     state, reason = _instances(ledger)[-1]
     assert state == "ignored"
     assert word in reason
-
-
-def test_our_own_results_never_reopen_their_study(ledger: Ledger) -> None:
-    new_job(ledger)
-    assert receive(ledger, low_energy(own_result=True)) is Intake.IGNORED
-    assert study_row(ledger).state == "closed"
 
 
 def test_a_late_image_reopens_the_study_as_the_next_revision(ledger: Ledger) -> None:

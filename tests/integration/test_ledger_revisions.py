@@ -11,6 +11,7 @@ from dicom_node.store import tables as t
 from dicom_node.store.jobs import Ending
 from dicom_node.store.ledger import Ledger
 from tests.headers import STUDY, low_energy
+from tests.integration.databases import let_pass
 from tests.integration.ledger_acts import (
     EXPIRED,
     FAILED,
@@ -127,3 +128,37 @@ def test_a_study_without_any_image_cannot_be_run(ledger: Ledger) -> None:
     close(ledger, IGNORE)
     with pytest.raises(LedgerError, match="no image to analyse"):
         ledger.revisions.rerun(STUDY, "cli ada")
+
+
+def test_a_new_revision_follows_the_newest_one_that_has_results(ledger: Ledger) -> None:
+    analysed(ledger)
+    job = claim(ledger, ledger.revisions.rerun(STUDY, "cli ada"))
+    before = ledger.revisions.predecessors(job)
+    assert [(one.role, one.key) for one in before] == [("seg", "R-CC"), ("sr", "exam")]
+    assert before == [one for one in RESULTS if one.sop_instance_uid]
+    # A revision that ends without any result is passed over.
+    for _ in range(MAX_ATTEMPTS):
+        ledger.jobs.retry(job, "a fault")
+        let_pass(ledger.database, 100)
+        job = claim(ledger, job.id)
+    ledger.jobs.retry(job, "a fault")
+    ledger.jobs.give_up_exhausted()
+    receive(ledger, low_energy("L CC"))
+    third = close(ledger)
+    assert third is not None
+    assert ledger.revisions.predecessors(claim(ledger, third)) == before
+
+
+def test_the_first_revision_follows_none(ledger: Ledger) -> None:
+    assert ledger.revisions.predecessors(claim(ledger, new_job(ledger))) == []
+
+
+def test_a_late_image_makes_a_revision_that_follows_the_first(ledger: Ledger) -> None:
+    analysed(ledger)
+    receive(ledger, low_energy("L CC"))
+    second = close(ledger)
+    assert second is not None
+    before = ledger.revisions.predecessors(claim(ledger, second))
+    assert {one.sop_instance_uid for one in before} == {
+        one.sop_instance_uid for one in RESULTS if one.sop_instance_uid
+    }

@@ -52,6 +52,7 @@ class ModelJob:
     leased: bool = False  # the lease still runs
     paused: bool = False  # waits after a fault
     stored: str = ""  # whose results the artefacts are
+    planned: bool = False
     parcels: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -154,12 +155,25 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def deliveries_are_planned(self) -> None:
         self.ledger.deliveries.plan([PACS])
+        for model in self.jobs.values():
+            model.planned |= model.state in {"analysed", "unsuitable", "failed"}
         for row in rows(self.ledger, select(t.deliveries)):
             self.jobs[row.job_id].parcels.setdefault(row.id, "waiting")
+
+    def _cancel_what_is_replaced(self) -> None:
+        """Newer results, once planned, end what older ones have still to send."""
+        replaced = False
+        for model in reversed(self.jobs.values()):
+            late = [k for k, s in model.parcels.items() if s in {"waiting", "unknown"}]
+            if replaced and late:
+                model.state = "withdrawn"
+                model.parcels.update(dict.fromkeys(late, "cancelled"))
+            replaced |= model.planned and model.state in {"analysed", "delivered", "withdrawn"}
 
     @rule(status=st.sampled_from([0x0000, 0xA700, 0xA900, None]))
     def an_object_is_sent(self, status: int | None) -> None:
         due = self.ledger.deliveries.due("pacs")
+        self._cancel_what_is_replaced()
         if not due:
             return
         parcel = due[0]
@@ -181,6 +195,10 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def a_person_sends_again(self) -> None:
         for job_id, model in self.jobs.items():
+            if model.state == "withdrawn":
+                with pytest.raises(LedgerError, match="withdrawn"):
+                    self.ledger.deliveries.resend(job_id, None, "a person")
+                continue
             number = self.ledger.deliveries.resend(job_id, None, "a person")
             assert number == len(model.parcels)
             ended = [k for k, s in model.parcels.items() if s in {"accepted", "refused"}]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic import command
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, text, update
 
+from dicom_node.errors import LedgerError
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database
 from dicom_node.store.migrate import alembic_config, migrate, pending
@@ -73,3 +75,38 @@ def test_migrating_twice_changes_nothing(unmigrated: Database) -> None:
     migrate(unmigrated)
     with unmigrated.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM workers")).scalar_one() == 1
+
+
+def test_a_ledger_in_use_takes_the_states_that_a_later_version_knows(unmigrated: Database) -> None:
+    config = alembic_config(unmigrated)
+    command.upgrade(config, "0002")
+    with unmigrated.write() as connection:
+        for statement in _A_DELIVERED_EXAM:
+            connection.execute(text(statement))
+    migrate(unmigrated)
+    with unmigrated.write() as connection:
+        connection.execute(text("UPDATE jobs SET state = 'withdrawn'"))
+        assert connection.execute(text("SELECT reached_at FROM deliveries")).scalar_one() == 2.0
+        connection.execute(text("UPDATE deliveries SET state = 'cancelled'"))
+    for table in (t.jobs, t.deliveries):
+        with pytest.raises(LedgerError), unmigrated.write() as connection:
+            connection.execute(update(table).values(state="nonsense"))
+    command.downgrade(config, "0002")
+    with unmigrated.read() as connection:
+        assert connection.execute(text("SELECT state FROM jobs")).scalar_one() == "delivered"
+        assert connection.execute(text("SELECT state FROM deliveries")).scalar_one() == "refused"
+
+
+_A_DELIVERED_EXAM = (
+    """INSERT INTO studies (id, study_instance_uid, patient_id, accession_number, calling_ae, state,
+    reason, revision, opened_at, last_received_at)
+    VALUES (1, '1.2', 'P', 'A', 'AE', 'closed', '', 1, 1.0, 1.0)""",
+    """INSERT INTO jobs (id, study_id, revision, input_hash, state, reason_code, reason, attempts,
+    token, created_at, updated_at, bundle, seconds)
+    VALUES ('job', 1, 1, 'h', 'delivered', '', '', 1, 1, 1.0, 1.0, 'b', '{}')""",
+    """INSERT INTO artefacts (id, job_id, role, key, media_type, sop_class_uid, sop_instance_uid,
+    sha256, size, created_at) VALUES (1, 'job', 'sr', 'exam', 'm', '1.2', '1.3', 'h', 1, 1.0)""",
+    """INSERT INTO deliveries (id, artefact_id, job_id, destination, state, needs_commitment,
+    attempts, refusals, next_at, reason, created_at, updated_at)
+    VALUES (1, 1, 'job', 'pacs', 'accepted', 0, 1, 0, 1.0, '', 1.0, 2.0)""",
+)

@@ -11,6 +11,7 @@ import pytest
 from dicom_node.domain.instance import ImageKind
 from dicom_node.domain.job import JobEvent
 from dicom_node.domain.study import Verdict
+from dicom_node.web.parcels import tallies
 from tests.web_browser import Browser, finished
 from tests.web_builders import BUNDLE, OWNER, VIEWS, Hospital
 
@@ -161,3 +162,26 @@ def test_the_page_reads_the_record_that_a_worker_writes(hospital: Hospital, brow
     assert "Left breast no lesion" in text
     row = browser.page("/").row("ACC-1")
     assert re.search(r"R: lesion, p\(malignant\) [\d.]+ %", row[3])
+
+
+@pytest.mark.parametrize(
+    ("states", "words", "done"),
+    [
+        (("accepted", "cancelled"), "1 of 1 accepted, 1 not sent any more", True),
+        (("cancelled", "cancelled"), "2 not sent", True),
+        (
+            ("waiting", "cancelled", "refused"),
+            "0 of 2 accepted, 1 refused, 1 not sent any more",
+            False,
+        ),
+    ],
+)
+def test_what_is_sent_no_more_delays_nothing(
+    states: tuple[str, ...], words: str, done: object
+) -> None:
+    given = [
+        {"destination": "pacs", "state": state, "reason": "", "needs_commitment": 0}
+        for state in states
+    ]
+    (tally,) = tallies(given)
+    assert (tally.words, tally.done) == (words, done)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from dicom_node.domain import header, identifiers
 from dicom_node.domain.identifiers import derive_uid
-from worker.contracts import Analysis, Finding, ModelCard, Role, ViewResult
+from dicom_node.domain.patient import copied, copy_patient_and_study, write_time
+from worker.contracts import REPORTS, Analysis, Finding, ModelCard, Role, ViewResult
 from worker.report import codes
 from worker.report.wording import RESEARCH_USE, ascii_text, long_string
 
-MANUFACTURER = "FAPS Node"
-MODEL_NAME = "FAPS Node"
-IMPLEMENTATION_CLASS_UID = derive_uid("faps", "implementation")
-IMPLEMENTATION_VERSION = "FAPS_NODE_0"
+MANUFACTURER, MODEL_NAME = header.MANUFACTURER, header.MODEL_NAME
+IMPLEMENTATION_CLASS_UID = identifiers.IMPLEMENTATION_CLASS_UID
+IMPLEMENTATION_VERSION = identifiers.IMPLEMENTATION_VERSION
 
 EXAM = "exam"  # key of what an exam has once
 # Far from what modalities count. One number for what an exam has once, twenty for views.
@@ -38,27 +36,6 @@ SERIES_NUMBERS: Mapping[Role, int] = MappingProxyType(
         Role.LABELMAP: 9091,
     }
 )
-_OFFSET_LENGTH = 5  # +hhmm
-
-# Type 2 in every result object: written blank when the source lacks it.
-_ALWAYS = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
-    "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber",
-)  # fmt: skip
-# Patient, Clinical Trial, General Study and Patient Study modules (PS3.3 C.7.1, C.7.2).
-_WHEN_PRESENT = (
-    "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
-    "PatientBirthTime", "OtherPatientNames", "OtherPatientIDsSequence", "EthnicGroup",
-    "PatientComments", "QualityControlSubject", "PatientIdentityRemoved", "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence", "ReferencedPatientSequence",
-    "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialProtocolName",
-    "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID", "ClinicalTrialTimePointID",
-    "IssuerOfAccessionNumberSequence", "StudyDescription", "ProcedureCodeSequence",
-    "PhysiciansOfRecord", "ReferencedStudySequence", "ReasonForPerformedProcedureCodeSequence",
-    "AdmittingDiagnosesDescription", "PatientAge", "PatientSize", "PatientWeight",
-    "MedicalAlerts", "Allergies", "PregnancyStatus", "PatientState", "AdmissionID",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,14 +130,14 @@ def stamp(ds: Dataset, analysis: Analysis, source: Dataset, place: Place) -> Non
     Patient and study come from ``source`` as they are, odd values included: a result that spells
     the patient otherwise than the images do is filed under another patient.
     """
-    _copy_patient_and_study(ds, source)
+    copy_patient_and_study(ds, source)
     ds.SOPInstanceUID = result_uid(analysis, place.role.value, place.key)
     ds.SeriesInstanceUID = result_uid(analysis, f"{place.role.value} series", place.key)
     ds.Modality = place.modality
     ds.SeriesNumber = place.series_number
     ds.InstanceNumber = 1
     ds.SeriesDescription = long_string(place.series_description)
-    _write_time(ds, analysis.run.created_at, source)
+    write_time(ds, analysis.run.created_at, source)
     card = analysis.card
     ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName = MODEL_NAME
@@ -168,53 +145,30 @@ def stamp(ds: Dataset, analysis: Analysis, source: Dataset, place: Place) -> Non
     ds.SoftwareVersions = software_versions(card)
     ds.DeviceUID = device_uid(card)
     ds.ContributingEquipmentSequence = Sequence(_contributing_equipment(analysis, source))
+    _name_predecessor(ds, analysis, place)
+
+
+def _name_predecessor(ds: Dataset, analysis: Analysis, place: Place) -> None:
+    """Name the report whose place this one takes (PS3.3 table C.17-2, macro C.17-3)."""
+    if place.role not in REPORTS:
+        return
+    for before in analysis.run.predecessors:
+        if (before.role, before.key) == (place.role.value, place.key):
+            document = Dataset()
+            document.ReferencedSOPClassUID = before.sop_class_uid
+            document.ReferencedSOPInstanceUID = before.sop_instance_uid
+            series = Dataset()
+            series.SeriesInstanceUID = before.series_instance_uid
+            series.ReferencedSOPSequence = Sequence([document])
+            study = Dataset()
+            study.StudyInstanceUID = before.study_instance_uid
+            study.ReferencedSeriesSequence = Sequence([series])
+            ds.PredecessorDocumentsSequence = Sequence([study])
 
 
 def software_versions(card: ModelCard) -> list[str]:
     """Name and version of the bundle, then the start of its checksum."""
     return [long_string(f"{card.name} {card.version}"), f"sha256 {card.sha256[:16]}"]
-
-
-def _copy_patient_and_study(ds: Dataset, source: Dataset) -> None:
-    for keyword in ("SpecificCharacterSet", *_ALWAYS, *_WHEN_PRESENT):
-        if keyword in ds:
-            delattr(ds, keyword)
-        if keyword in source:
-            # Elements are copied whole: assigning values would judge them by this product's rules.
-            ds.add(_copy(source, keyword))
-        elif keyword in _ALWAYS:
-            setattr(ds, keyword, "")
-    ds.StudyInstanceUID = source.StudyInstanceUID
-
-
-def _copy(source: Dataset, keyword: str) -> DataElement:
-    """The element, without private attributes in its items."""
-    element = deepcopy(source[keyword])
-    if element.VR == "SQ":
-        for item in element.value:
-            item.remove_private_tags()
-    return element
-
-
-def _write_time(ds: Dataset, created_at: datetime, source: Dataset) -> None:
-    """Dates and times of making, in the time zone that the study's own times are in.
-
-    The offset speaks for every date and time of an object (PS3.3 C.12.1.1.8), the copied study
-    time among them; so the source's offset wins over the node's.
-    """
-    moment = _in_zone_of(created_at, source)
-    ds.InstanceCreationDate = ds.ContentDate = ds.SeriesDate = moment.strftime("%Y%m%d")
-    ds.InstanceCreationTime = ds.ContentTime = ds.SeriesTime = moment.strftime("%H%M%S.%f")
-    ds.TimezoneOffsetFromUTC = moment.strftime("%z")[:_OFFSET_LENGTH]
-
-
-def _in_zone_of(created_at: datetime, source: Dataset) -> datetime:
-    offset = str(source.get("TimezoneOffsetFromUTC") or "")
-    if len(offset) != _OFFSET_LENGTH or offset[0] not in "+-" or not offset[1:].isdecimal():
-        return created_at
-    sign = -1 if offset[0] == "-" else 1
-    delta = sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
-    return created_at.astimezone(timezone(delta)) if abs(delta) < timedelta(days=1) else created_at
 
 
 def _contributing_equipment(analysis: Analysis, source: Dataset) -> Iterator[Dataset]:
@@ -223,7 +177,7 @@ def _contributing_equipment(analysis: Analysis, source: Dataset) -> Iterator[Dat
         modality = Dataset()
         for keyword in ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName"):
             if source.get(keyword):
-                modality.add(_copy(source, keyword))
+                modality.add(copied(source, keyword))
         modality.PurposeOfReferenceCodeSequence = Sequence(
             [codes.code_item(codes.ACQUISITION_EQUIPMENT)]
         )

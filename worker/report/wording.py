@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
+from dicom_node.domain import plain
 from worker.contracts import Analysis, Finding, ModelCard, Status, ViewResult
 
-RESEARCH_USE = "Research use, not for diagnosis"
+RESEARCH_USE = plain.RESEARCH_USE
+ascii_text = plain.ascii_text
+long_string = plain.long_string
 NOT_REVIEWED = "(not reviewed)"
 _NOT_NEGATIVE = "This is not a negative result."
 SIDE_NAMES = {"R": "Right breast", "L": "Left breast"}
 
-_LO_LENGTH = 64  # PS3.5 6.2
 _USUAL_VIEWS = 2  # CC and MLO decide together
 _SPACING_RULES = {
     "calibrated": "use the calibrated pixel spacing of the image",
     "magnification": "are corrected by the estimated radiographic magnification factor",
     "uncorrected": "are uncorrected for magnification, thus larger than in the breast",
 }
-_LOOKALIKES = str.maketrans({
-    "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "x",
-    "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{MIDDLE DOT}": "-",
-    "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
-    "\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
-    "\N{RIGHTWARDS ARROW}": "->", "\N{MICRO SIGN}": "u", "\N{HORIZONTAL ELLIPSIS}": "...",
-})  # fmt: skip
-
-
-def ascii_text(words: str) -> str:
-    r"""``words`` in ASCII, which every Specific Character Set contains, on one line.
-
-    The backslash goes too: it separates values, and is a yen sign in ISO_IR 13.
-
-    >>> ascii_text("na\u00efve \u2265 5\n")
-    'naive >= 5'
-    """
-    plain = unicodedata.normalize("NFKD", words.translate(_LOOKALIKES))
-    kept = "".join(c for c in plain if not unicodedata.combining(c))
-    answered = kept.encode("ascii", "replace").decode("ascii").replace("\\", "/")
-    return re.sub(r"[\x00-\x20\x7f]+", " ", answered).strip()
-
-
-def long_string(words: str) -> str:
-    """``words`` as a value of VR LO: ASCII, at most 64 characters."""
-    return ascii_text(words)[:_LO_LENGTH].rstrip()
 
 
 def count(number: int, noun: str) -> str:

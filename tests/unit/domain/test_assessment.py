@@ -76,7 +76,7 @@ def test_headers_have_them_only_where_the_site_wants_them_and_never_from_ourselv
     header = header_from(ds, rule=wanted)
     assert header.assessments == ("R 4A",)
     assert type(header).from_json(header.to_json()) == header
-    ds.Manufacturer = "FAPS Node"
+    ds.Manufacturer = ds.ManufacturerModelName = "FAPS Node"
     assert header_from(ds, rule=wanted).assessments == ()
 
 

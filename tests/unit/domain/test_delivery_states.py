@@ -42,6 +42,9 @@ LEGAL = {
     ("committed", "resend"): "waiting",
     ("seen", "resend"): "waiting",
     ("refused", "resend"): "waiting",
+    ("waiting", "cancel"): "cancelled",
+    ("unknown", "cancel"): "cancelled",
+    ("sent", "cancel"): "cancelled",
 }
 
 
@@ -69,8 +72,10 @@ def test_every_state_is_reached_from_waiting() -> None:
     assert reached == set(DeliveryState)
 
 
-def test_an_object_is_to_be_sent_or_has_arrived_or_was_refused() -> None:
-    assert ARRIVED | TO_SEND | {DeliveryState.REFUSED} == set(DeliveryState)
+def test_an_object_is_to_be_sent_or_has_arrived_or_will_not() -> None:
+    ended = {DeliveryState.REFUSED, DeliveryState.CANCELLED}
+    assert ARRIVED | TO_SEND | ended == set(DeliveryState)
+    assert not (ARRIVED | TO_SEND) & ended
     assert not ARRIVED & TO_SEND
     assert CONFIRMED < ARRIVED
 

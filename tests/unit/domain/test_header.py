@@ -16,7 +16,7 @@ from pydicom import uid as uids
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 
-from dicom_node.domain.header import MANUFACTURER, InputRule, acquired_at, header_from
+from dicom_node.domain.header import MANUFACTURER, MODEL_NAME, InputRule, acquired_at, header_from
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.instance import ImageKind, InstanceHeader
 from dicom_node.errors import CannotUnderstand
@@ -149,8 +149,10 @@ def test_acquisition_times_are_compared_in_seconds(
 
 
 def test_our_own_results_are_known_again() -> None:
-    assert header_from(image_ds(Manufacturer=MANUFACTURER)).own_result
-    assert not header_from(image_ds(Manufacturer="Someone else")).own_result
+    ours = {"Manufacturer": MANUFACTURER, "ManufacturerModelName": MODEL_NAME}
+    assert header_from(image_ds(**ours)).own_result
+    for keyword in ours:
+        assert not header_from(image_ds(**ours | {keyword: "Someone else"})).own_result
 
 
 def test_nothing_that_names_a_person_is_kept() -> None:

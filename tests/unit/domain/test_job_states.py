@@ -36,6 +36,11 @@ LEGAL = {
     ("unsuitable", "requeued"): "queued",
     ("failed", "requeued"): "queued",
     ("failed", "sent_back"): "analysed",
+    ("analysed", "withdrawn"): "withdrawn",
+    ("delivered", "withdrawn"): "withdrawn",
+    ("confirmed", "withdrawn"): "withdrawn",
+    ("unsuitable", "withdrawn"): "withdrawn",
+    ("failed", "withdrawn"): "withdrawn",
 }
 
 
