@@ -164,6 +164,10 @@ class Destination(Section):
         SrPer.EXAM, description="One report for the exam, or one for each image (OHIF)"
     )
 
+    recheck: Literal["off", "hold", "restamp"] = Field(
+        "off", description="What to do when the destination knows the study by other patient data"
+    )
+
     @property
     def roles(self) -> tuple[str, ...]:
         """Roles of the artefacts that it gets."""

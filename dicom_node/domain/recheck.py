@@ -1,0 +1,1 @@
+"""Whose study it is: by the header that a result carries, and by the destination's own answer."""
