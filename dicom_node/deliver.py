@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -11,7 +12,8 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from dicom_node.associate import association
-from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
+from dicom_node.domain.delivery import DeliveryEvent, DeliveryState, Outcome, outcome_of
+from dicom_node.domain.offers import class_words
 from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
 from dicom_node.logs import logger
 from dicom_node.settings import Destination
@@ -60,7 +62,7 @@ class Deliverer:
         except NothingAccepted:
             for parcel in parcels:
                 self._ledger.deliveries.begin(parcel)
-                self._ledger.deliveries.end(parcel, _not_taken(parcel))
+                self._end(parcel, _not_taken(parcel))
         except PeerError as error:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
             self._ledger.deliveries.postpone(parcels, outcome)
@@ -73,15 +75,21 @@ class Deliverer:
             if not assoc.is_established:
                 return  # the rest is still due and goes out on the next association
             self._ledger.deliveries.begin(parcel)
-            outcome = self._send(assoc, parcel)
-            self._ledger.deliveries.end(parcel, outcome)
-            self._log.info(
-                "sent",
-                job=parcel.job_id,
-                sop_instance=parcel.sop_instance_uid,
-                state=outcome.event.value,
-                reason=outcome.reason,
-            )
+            self._end(parcel, self._send(assoc, parcel))
+
+    def _end(self, parcel: Parcel, outcome: Outcome) -> None:
+        """Write down an attempt; others go in place of what is not taken."""
+        if outcome.not_taken:
+            outcome = replace(outcome, instead=self._destination.instead_of(parcel.role))
+        state = self._ledger.deliveries.end(parcel, outcome)
+        ended = state in {DeliveryState.REFUSED, DeliveryState.REPLACED}
+        (self._log.warning if ended else self._log.info)(
+            state.value if ended else "sent",
+            job=parcel.job_id,
+            sop_instance=parcel.sop_instance_uid,
+            state=outcome.event.value,
+            reason=outcome.reason,
+        )
 
     def _send(self, assoc: Association, parcel: Parcel) -> Outcome:
         accepted = [
@@ -104,9 +112,13 @@ class Deliverer:
             reason = f"{type(error).__name__}: {error}"
             return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=reason)
         status = int(answer.Status) if "Status" in answer else None
-        return outcome_of(status, str(answer.get("ErrorComment") or ""))
+        outcome = outcome_of(status, str(answer.get("ErrorComment") or ""))
+        return _not_taken(parcel, outcome) if outcome.not_taken else outcome
 
 
-def _not_taken(parcel: Parcel) -> Outcome:
-    reason = f"does not take {UID(parcel.sop_class_uid).name}"
-    return Outcome(event=DeliveryEvent.REFUSAL, status=None, reason=reason)
+def _not_taken(parcel: Parcel, outcome: Outcome | None = None) -> Outcome:
+    """The class is not taken: no presentation context for it, or the answer says so."""
+    reason = f"does not take {class_words(parcel.sop_class_uid)}"
+    if outcome is not None:
+        return replace(outcome, reason=f"{reason}, {outcome.reason}")
+    return Outcome(event=DeliveryEvent.REFUSAL, status=None, reason=reason, not_taken=True)

@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dicom_node.domain.header import InputRule
-from dicom_node.domain.outputs import DEFAULT_OUTPUTS, Output, SrClass, SrPer, roles_of
+from dicom_node.domain.outputs import (
+    DEFAULT_OUTPUTS,
+    Output,
+    SrClass,
+    SrPer,
+    fallbacks_of,
+    roles_of,
+)
 from dicom_node.domain.study import CompletenessRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -172,6 +179,10 @@ class Destination(Section):
     def roles(self) -> tuple[str, ...]:
         """Roles of the artefacts that it gets."""
         return roles_of(self.outputs, self.sr_class, self.sr_per)
+
+    def instead_of(self, role: str) -> tuple[str, ...]:
+        """Roles of the artefacts that it gets where it does not take this one."""
+        return fallbacks_of(role, self.sr_class, self.sr_per)
 
 
 class Web(Section):

@@ -92,6 +92,17 @@ def refusal_words(result: int | None) -> str:
     return _REASONS.get(-1 if result is None else result, "refused")
 
 
+def class_words(sop_class: str) -> str:
+    """A SOP class as the standard calls it, also one that is newer than our list of them.
+
+    >>> class_words("1.2.840.10008.5.1.4.1.1.66.4"), class_words("1.2.840.10008.5.1.4.1.1.66.7")
+    ('Segmentation Storage', 'Label Map Segmentation Storage')
+    """
+    ours = {number: f"{name} Storage" for name, number in OFFERS}
+    name = uid.UID(sop_class).name
+    return ours.get(sop_class, name) if name == sop_class else name
+
+
 def proposal(taken: Collection[str]) -> Profile:
     """The profile for a peer that takes these SOP classes.
 
@@ -101,7 +112,7 @@ def proposal(taken: Collection[str]) -> Profile:
     ('outputs = ["sr", "sc"]', 'sr_class = "comprehensive"')
     """
     newer, older = (SR_CLASSES[one] in taken for one in SrClass)
-    wanted = [
+    wanted: list[Output] = [
         output
         for output in DEFAULT_OUTPUTS
         if (newer or older if output is Output.SR else CLASSES[output] in taken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
+from dicom_node.store.fallbacks import FallbackLedger
 from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
@@ -22,6 +23,7 @@ class Ledger:
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)
         self.deliveries = DeliveryLedger(self.database)
+        self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.workers = WorkerLedger(self.database)

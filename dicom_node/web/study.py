@@ -16,16 +16,19 @@ from dicom_node.web.parcels import ResultFile, Tally, result_files, tallies
 from dicom_node.web.record import Record
 from dicom_node.web.records import RecordShelf
 from dicom_node.web.words import (
+    HELD,
     KINDS,
     NO_DESTINATION,
     NO_WORKER,
     REFUSED,
+    REPLACED,
     STATES,
     StateWords,
     view_words,
 )
 
 _RERUN = frozenset({"held", "failed"})
+_RESULTS_THERE = frozenset({"analysed", "delivered", "confirmed", "unsuitable", "failed"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,7 @@ def study_page(
         line=line,
         words=words,
         advice=_advice(line, words, newest, workers, destinations),
-        command=f"dicom-node rerun {line.study_instance_uid}" if line.state in _RERUN else "",
+        command=_command(line, sent),
         steps=way,
         turnaround=turnaround(way),
         grid=exam_grid(sheet.cells),
@@ -110,15 +113,26 @@ def study_page(
     )
 
 
+def _command(line: StudyLine, sent: Iterable[Tally]) -> str:
+    """What a person may type to let the exam go on."""
+    if any(tally.held for tally in sent):
+        return f"dicom-node resend {line.study_instance_uid}"
+    return f"dicom-node rerun {line.study_instance_uid}" if line.state in _RERUN else ""
+
+
 def _advice(
     line: StudyLine, words: StateWords, newest: Revision | None, workers: int, destinations: int
 ) -> str:
     """What to do next; a fault of the node itself comes before what the state says."""
     if line.state == "queued" and workers == 0:
         return NO_WORKER
-    if newest is not None and line.state in {"analysed", "unsuitable", "failed"}:
+    if newest is not None and line.state in _RESULTS_THERE:
         if any(tally.refused for tally in newest.tallies):
             return REFUSED
+        if any(tally.held for tally in newest.tallies):
+            return HELD
+        if any(tally.replaced for tally in newest.tallies):
+            return REPLACED
         if newest.files and not newest.tallies and destinations == 0:
             return NO_DESTINATION
     return words.advice

@@ -172,8 +172,33 @@ def test_a_class_that_the_peer_does_not_take_is_said_by_name(tmp_path: Path) -> 
         for _ in range(3):
             post.deliverer.tick()
             post.due_now()
-        assert post.states() == {"seg": "refused", "sr": "accepted"}
-        assert "does not take Segmentation Storage" in post.sheet().deliveries[0]["reason"]
+        assert post.states() == {"seg": "replaced", "sr": "accepted"}
+        reason = post.sheet().deliveries[0]["reason"]
+        assert reason == "does not take Segmentation Storage; SR sent in its place"
+        assert post.sheet().line.state == "delivered"
+
+
+def test_an_answer_that_says_the_class_is_not_taken_leads_to_the_same(tmp_path: Path) -> None:
+    no = status(0x0122)
+    answers = (no, status(0x0000), no, no, status(0x0000))
+    with scripted_pacs(*answers, classes=CLASSES) as pacs:
+        post = Post(tmp_path, pacs.port)
+        for _ in range(3):
+            post.deliverer.tick()
+            post.due_now()
+        assert post.states() == {"seg": "replaced", "sr": "accepted"}
+        reason = post.sheet().deliveries[0]["reason"]
+        assert reason.startswith("does not take Segmentation Storage, status 0x0122")
+
+
+def test_a_peer_that_takes_none_of_an_exam_s_classes_leaves_it_failed(tmp_path: Path) -> None:
+    with scripted_pacs(classes=("1.2.3",)) as pacs:
+        post = Post(tmp_path, pacs.port)
+        for _ in range(3):
+            post.deliverer.tick()
+            post.due_now()
+        assert post.states() == {"seg": "replaced", "sr": "refused"}
+        assert post.sheet().line.state == "failed"
 
 
 def test_a_pacs_that_is_down_costs_attempts_and_nothing_else(tmp_path: Path, port: int) -> None:
