@@ -16,6 +16,7 @@ from dicom_node.domain.delivery import DeliveryEvent, DeliveryState, Outcome, ou
 from dicom_node.domain.offers import class_words
 from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
 from dicom_node.logs import logger
+from dicom_node.recheck import Recheck
 from dicom_node.settings import Destination
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Parcel
@@ -40,15 +41,23 @@ class Deliverer:
         self._archive = archive
         self._ledger = ledger
         self._delivered = delivered
+        self._recheck = Recheck(destination, calling_ae, archive, ledger)
         self._log = logger("deliver").bind(destination=destination.name)
         # The stored bytes go out as they are: what is sent twice is the same object.
         _config.STORE_SEND_CHUNKED_DATASET = True
 
     def tick(self) -> float:
         """Send what is due of one job; seconds until the next look."""
-        parcels = self._ledger.deliveries.due(self._destination.name)
-        if not parcels:
+        due = self._ledger.deliveries.due(self._destination.name)
+        if not due:
             return LOOK_S
+        parcels = self._recheck.passed(due)
+        if parcels:
+            self._deliver(parcels)
+        self._delivered()
+        return 0.0
+
+    def _deliver(self, parcels: Sequence[Parcel]) -> None:
         sop_classes = sorted({parcel.sop_class_uid for parcel in parcels})
         contexts = [
             build_context(sop_class, syntax)
@@ -67,8 +76,6 @@ class Deliverer:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
             self._ledger.deliveries.postpone(parcels, outcome)
             self._log.warning("destination not reached", reason=str(error), objects=len(parcels))
-        self._delivered()
-        return 0.0
 
     def _send_all(self, assoc: Association, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:

@@ -30,6 +30,7 @@ class ScriptedPacs:
     port: int
     answers: list[Answer]
     got: list[tuple[str, str]] = field(default_factory=list)  # (SOP Instance UID, SHA-256)
+    patients: list[str] = field(default_factory=list)  # Patient ID and accession of each
     asked: list[Dataset] = field(default_factory=list)
     studies: list[Dataset] = field(default_factory=list)  # what it answers to C-FIND
     ae_title: str = "PACS"
@@ -42,6 +43,8 @@ class ScriptedPacs:
         content = event.request.DataSet.getvalue()
         uid = str(event.request.AffectedSOPInstanceUID)
         self.got.append((uid, hashlib.sha256(content).hexdigest()))
+        ds = event.dataset
+        self.patients.append(f"{ds.get('PatientID', '')} {ds.get('AccessionNumber', '')}")
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(event)
 

@@ -16,12 +16,12 @@ from dicom_node.domain.delivery import (
     DeliveryEvent,
     DeliveryState,
     Outcome,
-    advance,
     next_attempt_at,
 )
 from dicom_node.domain.job import JobState
-from dicom_node.store import events, fallbacks
+from dicom_node.store import fallbacks
 from dicom_node.store import tables as t
+from dicom_node.store.change import change_delivery as _change
 from dicom_node.store.database import Database, insert_if_absent, now
 from dicom_node.store.settle import settle_job
 
@@ -259,38 +259,3 @@ def _not_committed(
     if row.refusals + 1 >= DELIVER_ATTEMPTS_PERMANENT and not lost:
         waiting = _delivery(connection, row.id)
         _change(connection, waiting, DeliveryEvent.REFUSAL, at, reason=text)
-
-
-def _change(
-    connection: Connection,
-    row: Row[tuple[object, ...]],
-    event: DeliveryEvent,
-    at: float,
-    *,
-    reason: str,
-    actor: str = "deliver",
-    **values: Any,  # noqa: ANN401 - columns of the row
-) -> DeliveryState:
-    """Advance one delivery under its state, with its event row."""
-    state = advance(DeliveryState(row.state), event)
-    connection.execute(
-        update(t.deliveries)
-        .where(t.deliveries.c.id == row.id, t.deliveries.c.state == row.state)
-        .values(**{"reason": reason, **values, "state": state.value, "updated_at": at})
-    )
-    study_id = connection.execute(
-        select(t.jobs.c.study_id).where(t.jobs.c.id == row.job_id)
-    ).scalar_one()
-    events.record(
-        connection,
-        at=at,
-        study_id=study_id,
-        subject="delivery",
-        subject_id=f"{row.id} {row.destination}"[:64],
-        event=event.value,
-        from_state=row.state,
-        to_state=state.value,
-        reason=reason,
-        actor=actor,
-    )
-    return state

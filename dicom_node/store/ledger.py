@@ -9,6 +9,7 @@ from dicom_node.store.fallbacks import FallbackLedger
 from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
+from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
 from dicom_node.store.workers import WorkerLedger
@@ -23,6 +24,7 @@ class Ledger:
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)
         self.deliveries = DeliveryLedger(self.database)
+        self.rechecks = RecheckLedger(self.database)
         self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
         self.revisions = RevisionLedger(self.database)
