@@ -158,7 +158,8 @@ def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:
         headers: list[InstanceHeader] = [h for _, _, h in kept_instances(connection, study.id)]
         reason = waiting_for(headers, ())
     elif job is not None:
-        state, reason = job.state, job.reason or _complaint(connection, job.id)
+        state = job.state
+        reason = "; ".join(filter(None, (job.reason, _complaint(connection, job.id))))
     elif study.state == StudyState.CLOSED.value:
         state = "ignored"
     return StudyLine(
@@ -175,7 +176,7 @@ def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:
 
 
 def _complaint(connection: Connection, job_id: str) -> str:
-    """What a person should know of a job whose own state says nothing of it; held comes first."""
+    """What a person should know of a job's deliveries and its state does not say; held first."""
     d, told = t.deliveries, [DeliveryState.HELD.value, DeliveryState.REPLACED.value]
     row = connection.execute(
         select(d.c.destination, d.c.reason)
