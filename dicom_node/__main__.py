@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
-from dicom_node.associate import describe, echo, peer
+from dicom_node import peer_commands
+from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
 from dicom_node.domain.assessment import category_of
 from dicom_node.embedded import worker_command
@@ -24,7 +24,7 @@ from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
 from dicom_node.logs import configure
 from dicom_node.lookup import existing_ledger, find, one_study, open_ledger
 from dicom_node.node import Node
-from dicom_node.send import Sent, send_folder
+from dicom_node.peer_commands import Config
 from dicom_node.settings import (
     Settings,
     child_environment,
@@ -43,9 +43,6 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file; default: node.toml here")
-]
 Data = Annotated[Path | None, typer.Option("--data", help="The node's data folder")]
 
 
@@ -214,43 +211,8 @@ def resend(
 
 
 app.command()(withdraw)
-
-
-@app.command("echo")
-def echo_command(
-    destination: Annotated[str, typer.Argument(help="Configured name, or AE@host:port")],
-    config: Config = None,
-) -> None:
-    """C-ECHO to a destination."""
-    settings = load_settings(config or config_file())
-    named = {one.name: one for one in settings.destinations}
-    target = named.get(destination) or peer(destination)
-    echo(target, settings.listener.ae_title)
-    console.print(f"{describe(target)} answers.")
-
-
-@app.command()
-def send(
-    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files, or one file")],
-    to: Annotated[str, typer.Option(help="AE@host:port")],
-    ae: Annotated[str, typer.Option(help="AE title to call with")] = "DICOM_NODE",
-) -> None:
-    """Send DICOM files to any node, as a modality would."""
-    if not folder.exists():
-        raise ConfigurationError(f"{folder}: does not exist; name a folder with DICOM files")
-    with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("sending", total=None)
-
-        def each(sent: Sent) -> None:
-            progress.advance(bar)
-            if not sent.accepted:
-                console.print(f"{sent.path.name}: not stored, {sent.reason}", style="red")
-
-        sent = send_folder(folder, peer(to), ae, each)
-    stored = sum(one.accepted for one in sent)
-    console.print(f"{stored} of {len(sent)} objects stored by {to}.")
-    if stored < len(sent):
-        raise typer.Exit(1)
+for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
+    app.command()(talk)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -11,9 +12,11 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from dicom_node.associate import association
-from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
+from dicom_node.domain.delivery import DeliveryEvent, DeliveryState, Outcome, outcome_of
+from dicom_node.domain.offers import class_words
 from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
 from dicom_node.logs import logger
+from dicom_node.recheck import Recheck
 from dicom_node.settings import Destination
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Parcel
@@ -38,15 +41,23 @@ class Deliverer:
         self._archive = archive
         self._ledger = ledger
         self._delivered = delivered
+        self._recheck = Recheck(destination, calling_ae, archive, ledger)
         self._log = logger("deliver").bind(destination=destination.name)
         # The stored bytes go out as they are: what is sent twice is the same object.
         _config.STORE_SEND_CHUNKED_DATASET = True
 
     def tick(self) -> float:
         """Send what is due of one job; seconds until the next look."""
-        parcels = self._ledger.deliveries.due(self._destination.name)
-        if not parcels:
+        due = self._ledger.deliveries.due(self._destination.name)
+        if not due:
             return LOOK_S
+        parcels = self._recheck.passed(due)
+        if parcels:
+            self._deliver(parcels)
+        self._delivered()
+        return 0.0
+
+    def _deliver(self, parcels: Sequence[Parcel]) -> None:
         sop_classes = sorted({parcel.sop_class_uid for parcel in parcels})
         contexts = [
             build_context(sop_class, syntax)
@@ -60,29 +71,32 @@ class Deliverer:
         except NothingAccepted:
             for parcel in parcels:
                 if self._ledger.deliveries.begin(parcel):
-                    self._ledger.deliveries.end(parcel, _not_taken(parcel))
+                    self._end(parcel, _not_taken(parcel))
         except PeerError as error:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
             self._ledger.deliveries.postpone(parcels, outcome)
             self._log.warning("destination not reached", reason=str(error), objects=len(parcels))
-        self._delivered()
-        return 0.0
 
     def _send_all(self, assoc: Association, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:
             if not assoc.is_established:
                 return  # the rest is still due and goes out on the next association
-            if not self._ledger.deliveries.begin(parcel):
-                continue  # newer results came, or a person has withdrawn these
-            outcome = self._send(assoc, parcel)
-            self._ledger.deliveries.end(parcel, outcome)
-            self._log.info(
-                "sent",
-                job=parcel.job_id,
-                sop_instance=parcel.sop_instance_uid,
-                state=outcome.event.value,
-                reason=outcome.reason,
-            )
+            if self._ledger.deliveries.begin(parcel):  # else newer ones came, or it is withdrawn
+                self._end(parcel, self._send(assoc, parcel))
+
+    def _end(self, parcel: Parcel, outcome: Outcome) -> None:
+        """Write down an attempt; others go in place of what is not taken."""
+        if outcome.not_taken:
+            outcome = replace(outcome, instead=self._destination.instead_of(parcel.role))
+        state = self._ledger.deliveries.end(parcel, outcome)
+        ended = state in {DeliveryState.REFUSED, DeliveryState.REPLACED}
+        (self._log.warning if ended else self._log.info)(
+            state.value if ended else "sent",
+            job=parcel.job_id,
+            sop_instance=parcel.sop_instance_uid,
+            state=outcome.event.value,
+            reason=outcome.reason,
+        )
 
     def _send(self, assoc: Association, parcel: Parcel) -> Outcome:
         accepted = [
@@ -105,9 +119,13 @@ class Deliverer:
             reason = f"{type(error).__name__}: {error}"
             return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=reason)
         status = int(answer.Status) if "Status" in answer else None
-        return outcome_of(status, str(answer.get("ErrorComment") or ""))
+        outcome = outcome_of(status, str(answer.get("ErrorComment") or ""))
+        return _not_taken(parcel, outcome) if outcome.not_taken else outcome
 
 
-def _not_taken(parcel: Parcel) -> Outcome:
-    reason = f"does not take {UID(parcel.sop_class_uid).name}"
-    return Outcome(event=DeliveryEvent.REFUSAL, status=None, reason=reason)
+def _not_taken(parcel: Parcel, outcome: Outcome | None = None) -> Outcome:
+    """The class is not taken: no presentation context for it, or the answer says so."""
+    reason = f"does not take {class_words(parcel.sop_class_uid)}"
+    if outcome is not None:
+        return replace(outcome, reason=f"{reason}, {outcome.reason}")
+    return Outcome(event=DeliveryEvent.REFUSAL, status=None, reason=reason, not_taken=True)

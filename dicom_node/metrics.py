@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
@@ -32,9 +33,15 @@ class _LedgerNumbers(Collector):
     """The ledger's counts as gauges; no label ever names a patient, a study or an address."""
 
     def __init__(
-        self, counts: Mapping[str, Mapping[str, int]], bundles: Iterable[str], *, ledger_up: bool
+        self,
+        counts: Mapping[str, Mapping[str, int]],
+        bundles: Iterable[str],
+        replaced: Mapping[tuple[str, str], int],
+        *,
+        ledger_up: bool,
     ) -> None:
         self._counts = counts
+        self._replaced = replaced
         self._bundles = Counter(bundles)
         self._ledger_up = ledger_up
 
@@ -52,6 +59,14 @@ class _LedgerNumbers(Collector):
             for state, number in sorted((zeros | dict(self._counts.get(table, {}))).items()):
                 gauge.add_metric([state], number)
             yield gauge
+        fallbacks = GaugeMetricFamily(
+            "faps_node_fallbacks",
+            "Result objects that others took the place of: their class is not taken",
+            labels=["destination", "role"],
+        )
+        for (destination, role), number in sorted(self._replaced.items()):
+            fallbacks.add_metric([destination, role], number)
+        yield fallbacks
         workers = GaugeMetricFamily(
             "faps_node_workers_alive", "Workers heard of lately", value=self._bundles.total()
         )
@@ -78,15 +93,19 @@ class _Build(Collector):
 
 
 def exposition(
-    counts: Mapping[str, Mapping[str, int]] | None, bundles: Iterable[str], version: str
+    counts: Mapping[str, Mapping[str, int]] | None,
+    bundles: Iterable[str],
+    version: str,
+    replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
-    ``counts`` is ``None`` when the database does not answer; the text then says so, because a
-    scrape that fails could not be told from a node that is down.
+    ``replaced`` counts objects that others took the place of, by destination and role. ``counts``
+    is ``None`` when the database does not answer; the text then says so, because a scrape that
+    fails could not be told from a node that is down.
     """
     registry = CollectorRegistry()
-    registry.register(_LedgerNumbers(counts or {}, bundles, ledger_up=counts is not None))
+    registry.register(_LedgerNumbers(counts or {}, bundles, replaced, ledger_up=counts is not None))
     registry.register(_Build(version))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

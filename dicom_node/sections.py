@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dicom_node.domain.header import InputRule
-from dicom_node.domain.outputs import DEFAULT_OUTPUTS, Output, SrClass, SrPer, roles_of
+from dicom_node.domain.outputs import (
+    DEFAULT_OUTPUTS,
+    Output,
+    SrClass,
+    SrPer,
+    fallbacks_of,
+    roles_of,
+)
 from dicom_node.domain.study import CompletenessRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -167,10 +174,18 @@ class Destination(Section):
         SrPer.EXAM, description="One report for the exam, or one for each image (OHIF)"
     )
 
+    recheck: Literal["off", "hold", "restamp"] = Field(
+        "off", description="What to do when the destination knows the study by other patient data"
+    )
+
     @property
     def roles(self) -> tuple[str, ...]:
         """Roles of the artefacts that it gets."""
         return roles_of(self.outputs, self.sr_class, self.sr_per)
+
+    def instead_of(self, role: str) -> tuple[str, ...]:
+        """Roles of the artefacts that it gets where it does not take this one."""
+        return fallbacks_of(role, self.sr_class, self.sr_per)
 
 
 class Web(Section):

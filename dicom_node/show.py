@@ -1,4 +1,4 @@
-"""The ledger's overview printed in a terminal."""
+"""The ledger's overview, and what a peer answers, printed in a terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dicom_node.domain.offers import Answer
 from dicom_node.store.overview import StudyLine, StudySheet
 
 
@@ -69,3 +70,27 @@ def print_sheet(console: Console, sheet: StudySheet) -> None:
             escape(row["actor"]),
         )
     console.print(events)
+
+
+def print_answers(
+    console: Console,
+    peer: str,
+    answers: Sequence[Answer],
+    lines: Sequence[str],
+    missing: Sequence[str],
+) -> None:
+    """What a peer takes, the lines of node.toml that say so, what the settings ask in vain."""
+    table = Table("Object or service", "Taken", "Transfer syntaxes", "Why not")
+    for answer in answers:
+        mark = "yes" if answer.accepted else "no"
+        table.add_row(answer.name, mark, ", ".join(answer.syntaxes), answer.reason)
+    console.print(table)
+    if lines:
+        console.print("For this destination in node.toml:")
+        for line in lines:
+            console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+    if not any(line.startswith("outputs") for line in lines):
+        console.print(f"{peer} takes no result object: permit them there for our AE title.")
+    if missing:
+        words = f"Asked for by the settings, but not taken: {', '.join(missing)}."
+        console.print(words, style="red", soft_wrap=True)

@@ -12,7 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context, build_role
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
+)
 
 from dicom_node.confirm import PUSH_MODEL_INSTANCE
 from tests.peers import free_port
@@ -27,13 +30,21 @@ class ScriptedPacs:
     port: int
     answers: list[Answer]
     got: list[tuple[str, str]] = field(default_factory=list)  # (SOP Instance UID, SHA-256)
+    patients: list[str] = field(default_factory=list)  # Patient ID and accession of each
     asked: list[Dataset] = field(default_factory=list)
+    studies: list[Dataset] = field(default_factory=list)  # what it answers to C-FIND
     ae_title: str = "PACS"
+
+    def find(self, _event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        for study in self.studies:
+            yield 0xFF00, study
 
     def store(self, event: evt.Event) -> int:
         content = event.request.DataSet.getvalue()
         uid = str(event.request.AffectedSOPInstanceUID)
         self.got.append((uid, hashlib.sha256(content).hexdigest()))
+        ds = event.dataset
+        self.patients.append(f"{ds.get('PatientID', '')} {ds.get('AccessionNumber', '')}")
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(event)
 
@@ -80,8 +91,9 @@ def abort(event: evt.Event) -> int:
 
 @contextmanager
 def scripted_pacs(
-    *answers: Answer, classes: Sequence[str], implicit_only: bool = False
+    *answers: Answer, classes: Sequence[str], implicit_only: bool = False, services: bool = True
 ) -> Iterator[ScriptedPacs]:
+    """A PACS that takes ``classes``; with its services: Storage Commitment and C-FIND."""
     pacs = ScriptedPacs(free_port(), list(answers) or [status(0x0000)])
     ae = AE(ae_title=pacs.ae_title)
     ae.require_called_aet = True
@@ -90,8 +102,13 @@ def scripted_pacs(
         syntaxes.insert(0, ExplicitVRLittleEndian)
     for sop_class in classes:
         ae.add_supported_context(sop_class, syntaxes)
-    ae.add_supported_context(StorageCommitmentPushModel)
-    handlers = [(evt.EVT_C_STORE, pacs.store), (evt.EVT_N_ACTION, pacs.action)]
+    if services:
+        ae.add_supported_context(StorageCommitmentPushModel)
+        ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    handlers = [
+        (evt.EVT_C_STORE, pacs.store), (evt.EVT_N_ACTION, pacs.action),
+        (evt.EVT_C_FIND, pacs.find),
+    ]  # fmt: skip
     server = ae.start_server(("127.0.0.1", pacs.port), block=False, evt_handlers=handlers)
     assert server is not None
     try:

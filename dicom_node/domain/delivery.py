@@ -22,6 +22,8 @@ class DeliveryState(enum.Enum):
     REFUSED = "refused"  # a permanent no, or no time left
     UNKNOWN = "unknown"  # the destination may have stored it: the same bytes are sent again
     CANCELLED = "cancelled"  # to be sent no more: newer results took its place, or it is withdrawn
+    REPLACED = "replaced"  # its class is not taken; other objects go in its place
+    HELD = "held"  # the destination knows the study by other patient data: a person decides
 
 
 class DeliveryEvent(enum.Enum):
@@ -32,6 +34,9 @@ class DeliveryEvent(enum.Enum):
     TRANSIENT = "transient"
     NO_ANSWER = "no_answer"
     REFUSAL = "refusal"
+    REPLACE = "replace"  # refused, and others were planned instead
+    RESTAMP = "restamp"  # given the destination's own patient data before it was ever sent
+    HOLD = "hold"
     COMMIT = "commit"
     COMMIT_FAILURE = "commit_failure"
     FOUND = "found"
@@ -43,9 +48,14 @@ _TRY = {
     DeliveryEvent.SEND: DeliveryState.SENT,
     DeliveryEvent.REFUSAL: DeliveryState.REFUSED,
     DeliveryEvent.CANCEL: DeliveryState.CANCELLED,
+    DeliveryEvent.HOLD: DeliveryState.HELD,
 }
 TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
-    DeliveryState.WAITING: {**_TRY, DeliveryEvent.TRANSIENT: DeliveryState.WAITING},
+    DeliveryState.WAITING: {
+        **_TRY,
+        DeliveryEvent.TRANSIENT: DeliveryState.WAITING,
+        DeliveryEvent.RESTAMP: DeliveryState.WAITING,
+    },
     DeliveryState.UNKNOWN: {**_TRY, DeliveryEvent.TRANSIENT: DeliveryState.UNKNOWN},
     DeliveryState.SENT: {
         # A restart finds objects that were being sent: whether they arrived is not known.
@@ -55,6 +65,8 @@ TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
         DeliveryEvent.NO_ANSWER: DeliveryState.UNKNOWN,
         DeliveryEvent.REFUSAL: DeliveryState.REFUSED,
         DeliveryEvent.CANCEL: DeliveryState.CANCELLED,  # left over by a restart
+        DeliveryEvent.REPLACE: DeliveryState.REPLACED,
+        DeliveryEvent.HOLD: DeliveryState.HELD,
     },
     DeliveryState.ACCEPTED: {
         DeliveryEvent.COMMIT: DeliveryState.COMMITTED,
@@ -69,10 +81,16 @@ TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
     DeliveryState.SEEN: {DeliveryEvent.RESEND: DeliveryState.WAITING},
     DeliveryState.REFUSED: {DeliveryEvent.RESEND: DeliveryState.WAITING},
     DeliveryState.CANCELLED: {},
+    DeliveryState.REPLACED: {DeliveryEvent.RESEND: DeliveryState.WAITING},
+    DeliveryState.HELD: {
+        DeliveryEvent.RESEND: DeliveryState.WAITING,
+        DeliveryEvent.CANCEL: DeliveryState.CANCELLED,
+    },
 }
 ARRIVED = frozenset({DeliveryState.ACCEPTED, DeliveryState.COMMITTED, DeliveryState.SEEN})
 CONFIRMED = frozenset({DeliveryState.COMMITTED, DeliveryState.SEEN})
 TO_SEND = frozenset({DeliveryState.WAITING, DeliveryState.UNKNOWN, DeliveryState.SENT})
+PENDING = TO_SEND | {DeliveryState.HELD}  # an exam with one of these has not reached its end
 
 
 class IllegalDeliveryEventError(ValueError):
@@ -96,6 +114,8 @@ class Outcome:
     event: DeliveryEvent
     status: int | None
     reason: str
+    not_taken: bool = False  # refused for its SOP class, whatever the object says
+    instead: tuple[str, ...] = ()  # roles that go in its place should the refusal be final
 
 
 def outcome_of(status: int | None, comment: str = "") -> Outcome:
@@ -112,7 +132,9 @@ def outcome_of(status: int | None, comment: str = "") -> Outcome:
         return Outcome(event=DeliveryEvent.SUCCESS, status=status, reason=text)
     if status >> 8 == 0xA7 or status == 0x0110:  # noqa: PLR2004 - out of resources; processing failure
         return Outcome(event=DeliveryEvent.TRANSIENT, status=status, reason=text)
-    return Outcome(event=DeliveryEvent.REFUSAL, status=status, reason=text)
+    # SOP class not supported (PS3.7 C.5.6); data set does not match SOP class
+    not_taken = status == 0x0122 or status >> 8 == 0xA9  # noqa: PLR2004
+    return Outcome(event=DeliveryEvent.REFUSAL, status=status, reason=text, not_taken=not_taken)
 
 
 def next_attempt_at(

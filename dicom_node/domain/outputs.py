@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Output(enum.Enum):
@@ -41,6 +41,16 @@ SR_ROLES = {
     (SrClass.COMPREHENSIVE, SrPer.IMAGE): "sr_image_2d",
 }
 
+# What takes the place of an object whose class a destination refuses, so that a reader still sees
+# the finding. No circle: what has no row here (and the older report) is refused for good.
+FALLBACKS: dict[Output, tuple[Output, ...]] = {
+    Output.SEG: (Output.SC, Output.SR),
+    Output.LABELMAP: (Output.SC,),
+    Output.GSPS: (Output.SC,),
+    Output.CAD_SR: (Output.SR,),
+    Output.KEY_OBJECTS: (Output.SR,),
+}
+
 
 def roles_of(outputs: Iterable[Output], sr_class: SrClass, sr_per: SrPer) -> tuple[str, ...]:
     """Roles of the artefacts that a destination with this profile gets.
@@ -51,3 +61,29 @@ def roles_of(outputs: Iterable[Output], sr_class: SrClass, sr_per: SrPer) -> tup
     return tuple(
         SR_ROLES[sr_class, sr_per] if output is Output.SR else output.value for output in outputs
     )
+
+
+def fallbacks_of(role: str, sr_class: SrClass, sr_per: SrPer) -> tuple[str, ...]:
+    """Roles that go to a destination with this report in place of a role that it refuses.
+
+    >>> fallbacks_of("seg", SrClass.COMPREHENSIVE_3D, SrPer.EXAM)
+    ('sc', 'sr')
+    >>> fallbacks_of("sr", SrClass.COMPREHENSIVE_3D, SrPer.EXAM)
+    ('sr_2d',)
+    """
+    for per in SrPer:
+        if role == SR_ROLES[SrClass.COMPREHENSIVE_3D, per]:
+            return (SR_ROLES[SrClass.COMPREHENSIVE, per],)
+    instead = next((FALLBACKS[one] for one in FALLBACKS if one.value == role), ())
+    return roles_of(instead, sr_class, sr_per)
+
+
+def in_words(roles: Sequence[str]) -> str:
+    """Roles as a reason names them.
+
+    >>> in_words(["sc", "sr"]), in_words(["sr_2d"])
+    ('SC and SR', 'Comprehensive SR')
+    """
+    older = {SR_ROLES[SrClass.COMPREHENSIVE, per] for per in SrPer}
+    names = ["Comprehensive SR" if role in older else role.split("_")[0].upper() for role in roles]
+    return " and ".join(names)

@@ -20,7 +20,7 @@ def change_delivery(
     reason: str,
     actor: str = "deliver",
     **values: Any,  # noqa: ANN401 - columns of the row
-) -> None:
+) -> DeliveryState:
     """Advance one delivery under its state, with its event row."""
     state = advance(DeliveryState(row.state), event)
     connection.execute(
@@ -43,3 +43,4 @@ def change_delivery(
         reason=reason,
         actor=actor,
     )
+    return state

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from dicom_node.domain.delivery import (
     DELIVER_ATTEMPTS_PERMANENT,
@@ -19,6 +19,7 @@ from dicom_node.domain.delivery import (
     next_attempt_at,
 )
 from dicom_node.domain.job import JobState
+from dicom_node.store import fallbacks
 from dicom_node.store import tables as t
 from dicom_node.store.change import change_delivery as _change
 from dicom_node.store.database import Database, insert_if_absent, now
@@ -45,10 +46,12 @@ class Parcel:
     delivery_id: int
     job_id: str
     study_instance_uid: str
+    role: str
     sop_class_uid: str
     sop_instance_uid: str
     sha256: str
     size: int
+    released: int  # it was held, and a person has let it go
 
 
 class DeliveryLedger:
@@ -81,8 +84,9 @@ class DeliveryLedger:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(
-                    d.c.id, d.c.job_id, s.c.study_instance_uid, a.c.sop_class_uid,
-                    a.c.sop_instance_uid, a.c.sha256, a.c.size,
+                    d.c.id.label("delivery_id"), d.c.job_id, s.c.study_instance_uid, a.c.role,
+                    a.c.sop_class_uid, a.c.sop_instance_uid, a.c.size, d.c.released,
+                    func.coalesce(d.c.sha256, a.c.sha256).label("sha256"),
                 )
                 .join(a, a.c.id == d.c.artefact_id)
                 .join(j, j.c.id == d.c.job_id)
@@ -95,18 +99,7 @@ class DeliveryLedger:
                 .order_by(j.c.created_at, d.c.id)
                 .limit(limit)
             ).all()  # fmt: skip
-        parcels = [
-            Parcel(
-                delivery_id=row.id,
-                job_id=row.job_id,
-                study_instance_uid=row.study_instance_uid,
-                sop_class_uid=row.sop_class_uid,
-                sop_instance_uid=row.sop_instance_uid,
-                sha256=row.sha256,
-                size=row.size,
-            )
-            for row in rows
-        ]
+        parcels = [Parcel(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
         return [parcel for parcel in parcels if parcel.job_id == parcels[0].job_id]
 
     def _cancel_outdated(self, destination: str) -> None:
@@ -132,13 +125,14 @@ class DeliveryLedger:
             _change(connection, row, DeliveryEvent.SEND, at, reason="", attempts=row.attempts + 1)
             return True
 
-    def end(self, parcel: Parcel, outcome: Outcome) -> None:
+    def end(self, parcel: Parcel, outcome: Outcome) -> DeliveryState:
         """Write down what became of an attempt, and what that means for the job."""
         with self._database.write() as connection:
             at = now(connection)
             row = _delivery(connection, parcel.delivery_id)
-            _end(connection, row, outcome, at)
+            state = _end(connection, row, outcome, at)
             settle_job(connection, parcel.job_id, at)
+            return state
 
     def postpone(self, parcels: Iterable[Parcel], outcome: Outcome) -> None:
         """The destination could not be reached: every parcel counts an attempt and waits."""
@@ -157,6 +151,7 @@ class DeliveryLedger:
                 sent = row.state == DeliveryState.SENT.value
                 end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
                 _end(connection, _delivery(connection, parcel.delivery_id), end, at)
+                settle_job(connection, parcel.job_id, at)
 
     def confirm(
         self, job_id: str, destination: str, committed: AbstractSet[str], failed: Mapping[str, int]
@@ -258,7 +253,9 @@ def _accepted(
     ).all()
 
 
-def _end(connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome, at: float) -> None:
+def _end(
+    connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome, at: float
+) -> DeliveryState:
     """Take over an outcome; a repeated refusal or the end of the time is final."""
     event, reason = outcome.event, outcome.reason
     values: dict[str, Any] = {"last_status": outcome.status}
@@ -276,7 +273,9 @@ def _end(connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome,
         values["reached_at"] = at
     if event is DeliveryEvent.SUCCESS:
         values["asked_at"] = None  # an earlier question was about bytes that were lost since
-    _change(connection, row, event, at, reason=reason, **values)
+    if event is DeliveryEvent.REFUSAL and outcome.instead:
+        event, reason = fallbacks.replace(connection, row, outcome.instead, reason, at)
+    return _change(connection, row, event, at, reason=reason, **values)
 
 
 def _not_committed(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
+from dicom_node.store.fallbacks import FallbackLedger
 from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
+from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
@@ -23,6 +25,8 @@ class Ledger:
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)
         self.deliveries = DeliveryLedger(self.database)
+        self.rechecks = RecheckLedger(self.database)
+        self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)

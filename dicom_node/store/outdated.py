@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, or_, select
 
-from dicom_node.domain.delivery import TO_SEND, DeliveryEvent, DeliveryState
+from dicom_node.domain.delivery import PENDING, DeliveryEvent, DeliveryState
 from dicom_node.domain.job import JobEvent, JobState
 from dicom_node.domain.rejection import REJECTION
 from dicom_node.errors import LedgerError
@@ -17,7 +17,7 @@ from dicom_node.store.jobs import change_job
 from dicom_node.store.settle import REFUSED
 
 # What left no association yet, or came back from it: another process may end it at any time.
-NOT_ON_ITS_WAY = frozenset({DeliveryState.WAITING, DeliveryState.UNKNOWN})
+NOT_ON_ITS_WAY = PENDING - {DeliveryState.SENT}
 _WITH_RESULTS = (
     JobState.ANALYSED, JobState.DELIVERED, JobState.CONFIRMED, JobState.WITHDRAWN,
 )  # fmt: skip
@@ -40,7 +40,7 @@ def takes_the_place(newer: FromClause) -> ColumnElement[bool]:
 
 def any_outdated(connection: Connection, destination: str) -> bool:
     """Whether there is anything to cancel at a destination."""
-    query = _outdated(TO_SEND).where(t.deliveries.c.destination == destination)
+    query = _outdated(PENDING).where(t.deliveries.c.destination == destination)
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -50,7 +50,7 @@ def cancel_outdated(
     which: ColumnElement[bool],
     *,
     actor: str,
-    states: Collection[DeliveryState] = TO_SEND,
+    states: Collection[DeliveryState] = PENDING,
 ) -> int:
     """End deliveries out of date among ``which``, and what they mean for their job; how many.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select
 
+from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.study import GridCell, StudyState, grid, waiting_for
 from dicom_node.store import tables as t
@@ -157,7 +158,8 @@ def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:
         headers: list[InstanceHeader] = [h for _, _, h in kept_instances(connection, study.id)]
         reason = waiting_for(headers, ())
     elif job is not None:
-        state, reason = job.state, job.reason
+        state = job.state
+        reason = "; ".join(filter(None, (job.reason, _complaint(connection, job.id))))
     elif study.state == StudyState.CLOSED.value:
         state = "ignored"
     return StudyLine(
@@ -171,6 +173,18 @@ def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:
         revision=study.revision,
         last_received_at=study.last_received_at,
     )
+
+
+def _complaint(connection: Connection, job_id: str) -> str:
+    """What a person should know of a job's deliveries and its state does not say; held first."""
+    d, told = t.deliveries, [DeliveryState.HELD.value, DeliveryState.REPLACED.value]
+    row = connection.execute(
+        select(d.c.destination, d.c.reason)
+        .where(d.c.job_id == job_id, d.c.state.in_(told))
+        .order_by(d.c.state, d.c.id)
+        .limit(1)
+    ).one_or_none()
+    return "" if row is None else f"{row.destination}: {row.reason}"
 
 
 def _rows(connection: Connection, query: Any) -> tuple[dict[str, Any], ...]:  # noqa: ANN401 - any SELECT

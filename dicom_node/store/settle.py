@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Row, select
 
-from dicom_node.domain.delivery import ARRIVED, CONFIRMED, TO_SEND, DeliveryState
+from dicom_node.domain.delivery import ARRIVED, CONFIRMED, PENDING, DeliveryState
 from dicom_node.domain.job import JobEvent, JobState
 from dicom_node.store import tables as t
 from dicom_node.store.jobs import change_job
@@ -24,9 +24,11 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
         .where(d.c.job_id == job_id)
         .order_by(d.c.id)
     ).all()
+    # What was replaced counts by what went in its place: those are deliveries of the same job.
+    rows = [row for row in rows if row.state != DeliveryState.REPLACED.value]
     states = [DeliveryState(row.state) for row in rows]
     arrived = all(state in ARRIVED for state in states)
-    under_way = any(state in TO_SEND for state in states)
+    under_way = any(state in PENDING for state in states)
     job = _job(connection, job_id)
     if not arrived and (job.state in _AFTER_DELIVERY or (under_way and _was_refused(job))):
         change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason_code="")

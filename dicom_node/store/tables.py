@@ -189,6 +189,8 @@ deliveries = Table(
     Column("reached_at", TIME),  # when the destination took it, or may have: it may be there
     Column("last_status", Integer),
     Column("reason", Text, nullable=False, default=""),
+    Column("sha256", SHA256),  # of what is sent, where it is not the artefact's own bytes
+    Column("released", Integer, nullable=False, default=0, server_default="0"),  # was held
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     UniqueConstraint("artefact_id", "destination"),

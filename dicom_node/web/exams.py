@@ -33,8 +33,11 @@ class ExamRow:
 
     @property
     def tone(self) -> Tone:
-        """Of the state, unless a destination refuses: that asks for a person in any state."""
-        return "bad" if any(tally.refused for tally in self.tallies) else self.words.tone
+        """Of the state, unless a destination refuses or holds: that asks for a person anyway."""
+        if any(tally.refused for tally in self.tallies):
+            return "bad"
+        asks = any(tally.held or tally.replaced for tally in self.tallies)
+        return "warn" if asks and self.words.tone in {"work", "good"} else self.words.tone
 
 
 class ExamList:

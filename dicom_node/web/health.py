@@ -45,7 +45,8 @@ class Health:
         try:
             counts = self._ledger.overview.counts()
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
-            text = metrics.exposition(counts, bundles, self._version)
+            replaced = self._ledger.fallbacks.counts()
+            text = metrics.exposition(counts, bundles, self._version, replaced)
         except LedgerError:
             text = metrics.exposition(None, (), self._version)
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, **_NO_STORE})

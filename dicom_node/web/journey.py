@@ -84,7 +84,8 @@ def _progress(
         return "fault" if name == RESULTS and state in _ENDINGS else "done"
     if not now:
         return "ahead"
-    return "stopped" if state == "held" or any(tally.refused for tally in parcels) else "now"
+    stuck = any(tally.refused or tally.held for tally in parcels)
+    return "stopped" if state == "held" or stuck else "now"
 
 
 def turnaround(way: Sequence[Step]) -> float | None:

@@ -212,6 +212,8 @@ def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, st
     sometimes = [
         *((s, jobs.get(s, 0), STATES[s].tone) for s in ("held", "unsuitable", "failed")),
         ("objects refused", deliveries.get("refused", 0), "bad"),
+        ("objects held", deliveries.get("held", 0), "warn"),
+        ("objects replaced", deliveries.get("replaced", 0), "warn"),
     ]
     return [*always, *(figure for figure in sometimes if figure[1])]
 

@@ -25,6 +25,8 @@ class Tally:
     arrived: int
     confirmed: int
     refused: int
+    replaced: int  # not among ``total``: what went in their place is
+    held: int
     confirmation_asked: bool
     trouble: str  # why something is late or refused
     cancelled: int = 0
@@ -36,15 +38,23 @@ class Tally:
             words = f"{self.confirmed} of {self.total} confirmed"
         else:
             words = f"{self.arrived} of {self.total} accepted"
-        if not self.total:
+        if not self.total and not self.replaced:
             return f"{self.cancelled} not sent"
-        ended = ((self.refused, "refused"), (self.cancelled, "not sent any more"))
-        return ", ".join([words, *(f"{number} {how}" for number, how in ended if number)])
+        more = (
+            ("refused", self.refused),
+            ("replaced", self.replaced),
+            ("held", self.held),
+            ("not sent any more", self.cancelled),
+        )
+        return ", ".join([words, *(f"{number} {what}" for what, number in more if number)])
 
     @property
     def complaint(self) -> str:
         """What is wrong at this destination, in one line."""
-        return f"{'refused by' if self.refused else 'late at'} {self.destination}: {self.trouble}"
+        kinds = (("refused by", self.refused), ("held for", self.held))
+        late = "late at" if self.arrived < self.total else "replaced at"
+        how = next((what for what, number in kinds if number), late)
+        return f"{how} {self.destination}: {self.trouble}"
 
     @property
     def done(self) -> bool:
@@ -53,15 +63,15 @@ class Tally:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more happens by itself: all is done or refused."""
-        return self.done or self.total == self.arrived + self.refused
+        """Whether nothing more happens by itself: all is done, refused or held."""
+        return self.done or self.total == self.arrived + self.refused + self.held
 
     @property
     def tone(self) -> Tone:
-        """Red when refused, amber when late, green when done."""
+        """Red when refused, amber when late, held or replaced, green when done."""
         if self.refused:
             return "bad"
-        if self.done:
+        if self.done and not self.replaced:
             return "good"
         return "warn" if self.trouble else "work"
 
@@ -88,6 +98,9 @@ class ResultFile:
     parcels: tuple[Parcel, ...]
 
 
+_URGENCY = {DeliveryState.REFUSED: 0, DeliveryState.HELD: 1, DeliveryState.REPLACED: 2}
+
+
 def tallies(deliveries: Iterable[dict[str, Any]]) -> tuple[Tally, ...]:
     """One tally for each destination, in the order in which they were planned."""
     by_destination: dict[str, list[dict[str, Any]]] = {}
@@ -101,19 +114,23 @@ def _tally(destination: str, rows: Sequence[dict[str, Any]]) -> Tally:
     number = len(rows)
     rows = [row for row in rows if row["state"] != cancelled]
     states = [DeliveryState(row["state"]) for row in rows]
-    late = (
-        str(row["reason"])
-        for row, state in zip(rows, states, strict=True)
-        if state not in ARRIVED and row["reason"]
+    # What asks for a person comes before what is late.
+    late = sorted(
+        (_URGENCY.get(state, len(_URGENCY)), number, str(rows[number]["reason"]))
+        for number, state in enumerate(states)
+        if state not in ARRIVED and rows[number]["reason"]
     )
+    replaced = states.count(DeliveryState.REPLACED)
     return Tally(
         destination=destination,
-        total=len(rows),
+        total=len(rows) - replaced,
         arrived=sum(state in ARRIVED for state in states),
         confirmed=sum(state in CONFIRMED for state in states),
         refused=states.count(DeliveryState.REFUSED),
+        replaced=replaced,
+        held=states.count(DeliveryState.HELD),
         confirmation_asked=any(row["needs_commitment"] for row in rows),
-        trouble=next(late, ""),
+        trouble=late[0][2] if late else "",
         cancelled=number - len(rows),
     )
 

@@ -16,10 +16,12 @@ from dicom_node.web.parcels import ResultFile, Tally, result_files, tallies
 from dicom_node.web.record import Record
 from dicom_node.web.records import RecordShelf
 from dicom_node.web.words import (
+    HELD,
     KINDS,
     NO_DESTINATION,
     NO_WORKER,
     REFUSED,
+    REPLACED,
     STATES,
     StateWords,
     view_words,
@@ -27,7 +29,9 @@ from dicom_node.web.words import (
 
 _RERUN = frozenset({"held", "failed", "withdrawn"})
 
-_MAY_BE_REFUSED = frozenset({"analysed", "unsuitable", "failed", "withdrawn"})
+_RESULTS_THERE = frozenset(
+    {"analysed", "delivered", "confirmed", "unsuitable", "failed", "withdrawn"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,7 @@ def study_page(
         line=line,
         words=words,
         advice=_advice(line, words, newest, workers, destinations),
-        command=f"dicom-node rerun {line.study_instance_uid}" if line.state in _RERUN else "",
+        command=_command(line, sent),
         steps=way,
         turnaround=turnaround(way),
         grid=exam_grid(sheet.cells),
@@ -112,15 +116,26 @@ def study_page(
     )
 
 
+def _command(line: StudyLine, sent: Iterable[Tally]) -> str:
+    """What a person may type to let the exam go on."""
+    if any(tally.held for tally in sent):
+        return f"dicom-node resend {line.study_instance_uid}"
+    return f"dicom-node rerun {line.study_instance_uid}" if line.state in _RERUN else ""
+
+
 def _advice(
     line: StudyLine, words: StateWords, newest: Revision | None, workers: int, destinations: int
 ) -> str:
     """What to do next; a fault of the node itself comes before what the state says."""
     if line.state == "queued" and workers == 0:
         return NO_WORKER
-    if newest is not None and line.state in _MAY_BE_REFUSED:
+    if newest is not None and line.state in _RESULTS_THERE:
         if any(tally.refused for tally in newest.tallies):
             return REFUSED
+        if any(tally.held for tally in newest.tallies):
+            return HELD
+        if any(tally.replaced for tally in newest.tallies):
+            return REPLACED
         if newest.files and not newest.tallies and destinations == 0:
             return NO_DESTINATION
     return words.advice

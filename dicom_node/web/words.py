@@ -74,6 +74,14 @@ STATES: dict[str, StateWords] = {
 NO_DESTINATION = "No destination is configured: add one under [[destinations]] in node.toml."
 NO_WORKER = "No worker is running: start one with dicom-node worker, or everything with up."
 REFUSED = "A destination refuses result objects: see the table of result objects."
+HELD = (
+    "A destination knows this study by other patient data. Find out which are right; the command "
+    "below sends the results as they are."
+)
+REPLACED = (
+    "A destination does not take some result objects, and others went in their place. Ask it with "
+    "dicom-node probe NAME, then set its outputs in node.toml."
+)
 
 DELIVERY_TONES: dict[str, Tone] = {
     DeliveryState.WAITING.value: "work",
@@ -84,6 +92,8 @@ DELIVERY_TONES: dict[str, Tone] = {
     DeliveryState.REFUSED.value: "bad",
     DeliveryState.UNKNOWN.value: "warn",
     DeliveryState.CANCELLED.value: "quiet",
+    DeliveryState.REPLACED.value: "warn",
+    DeliveryState.HELD.value: "warn",
 }
 DECISION_TONES: dict[str, Tone] = {
     "malignant": "warn",
@@ -152,6 +162,9 @@ _EVENTS = {
     ("delivery", "transient"): "not accepted, tried later",
     ("delivery", "no_answer"): "no answer",
     ("delivery", "refusal"): "refused",
+    ("delivery", "replace"): "class not taken, others sent instead",
+    ("delivery", "restamp"): "given the destination's patient data",
+    ("delivery", "hold"): "held: other patient data at the destination",
     ("delivery", "commit"): "committed",
     ("delivery", "commit_failure"): "commitment refused",
     ("delivery", "found"): "found at the destination",

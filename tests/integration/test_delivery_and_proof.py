@@ -3,94 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmwrite
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SegmentationStorage
 
-from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.listen import Port
 from dicom_node.sections import Destination, Listener
-from dicom_node.store.overview import StudySheet
+from tests.integration.post import CLASSES, Post
 from tests.peers import free_port
 from tests.scripted_pacs import ScriptedPacs, abort, scripted_pacs, status
-from tests.web_builders import Exam, Hospital
-
-CLASSES = (str(SegmentationStorage), str(Comprehensive3DSRStorage))
-
-
-def result(sop_class: str, name: str) -> bytes:
-    """A small DICOM object; what is in it does not matter to the post."""
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, derive_uid("result", name)
-    ds.StudyInstanceUID = derive_uid("study", name)
-    ds.SeriesInstanceUID = derive_uid("series", name)
-    ds.PatientName, ds.PatientID = "Phantom^CEM", "PHANTOM-1"
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.MediaStorageSOPClassUID = sop_class
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    stream = BytesIO()
-    dcmwrite(stream, ds, enforce_file_format=True)
-    return stream.getvalue()
-
-
-class Post:
-    """One analysed exam with SEG and SR, and the stages that send and confirm them."""
-
-    def __init__(self, folder: Path, pacs_port: int, confirm: str = "none") -> None:
-        target = {
-            "name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs_port,
-            "confirm": confirm,
-        }  # fmt: skip
-        self.hospital = Hospital(folder, [target])
-        self.destination = self.hospital.settings.destinations[0]
-        self.exam: Exam = self.hospital.exam("one").receive().close()
-        ledger, archive = self.hospital.ledger, self.hospital.archive
-        job = self.exam.claim()
-        from dicom_node.domain.job import JobEvent
-        from dicom_node.store.jobs import Artefact, Ending
-
-        artefacts = []
-        for role, key, sop_class in (("seg", "R-CC", CLASSES[0]), ("sr", "exam", CLASSES[1])):
-            content = result(sop_class, role)
-            artefacts.append(
-                Artefact(
-                    role=role,
-                    key=key,
-                    media_type="application/dicom",
-                    sop_class_uid=sop_class,
-                    sop_instance_uid=derive_uid("result", role),
-                    sha256=archive.put(content),
-                    size=len(content),
-                )
-            )
-        ledger.jobs.finish(job, artefacts, Ending(event=JobEvent.RESULTS_STORED))
-        ledger.deliveries.plan(self.hospital.plans())
-        self.deliverer = Deliverer(self.destination, "FAPS", archive, ledger, lambda: None)
-        self.confirmer = Confirmer([self.destination], "FAPS", ledger)
-
-    def sheet(self) -> StudySheet:
-        sheet = self.hospital.ledger.overview.sheet(self.exam.uid, ())
-        assert sheet is not None
-        return sheet
-
-    def states(self) -> dict[str, str]:
-        return {row["role"]: row["state"] for row in self.sheet().deliveries}
-
-    def due_now(self) -> None:
-        """Time passes: whatever waits for its next attempt is due."""
-        from sqlalchemy import update
-
-        from dicom_node.store import tables as t
-
-        with self.hospital.ledger.database.write() as connection:
-            connection.execute(update(t.deliveries).values(next_at=0.0))
 
 
 @pytest.fixture
@@ -172,8 +95,33 @@ def test_a_class_that_the_peer_does_not_take_is_said_by_name(tmp_path: Path) -> 
         for _ in range(3):
             post.deliverer.tick()
             post.due_now()
-        assert post.states() == {"seg": "refused", "sr": "accepted"}
-        assert "does not take Segmentation Storage" in post.sheet().deliveries[0]["reason"]
+        assert post.states() == {"seg": "replaced", "sr": "accepted"}
+        reason = post.sheet().deliveries[0]["reason"]
+        assert reason == "does not take Segmentation Storage; SR sent in its place"
+        assert post.sheet().line.state == "delivered"
+
+
+def test_an_answer_that_says_the_class_is_not_taken_leads_to_the_same(tmp_path: Path) -> None:
+    no = status(0x0122)
+    answers = (no, status(0x0000), no, no, status(0x0000))
+    with scripted_pacs(*answers, classes=CLASSES) as pacs:
+        post = Post(tmp_path, pacs.port)
+        for _ in range(3):
+            post.deliverer.tick()
+            post.due_now()
+        assert post.states() == {"seg": "replaced", "sr": "accepted"}
+        reason = post.sheet().deliveries[0]["reason"]
+        assert reason.startswith("does not take Segmentation Storage, status 0x0122")
+
+
+def test_a_peer_that_takes_none_of_an_exam_s_classes_leaves_it_failed(tmp_path: Path) -> None:
+    with scripted_pacs(classes=("1.2.3",)) as pacs:
+        post = Post(tmp_path, pacs.port)
+        for _ in range(3):
+            post.deliverer.tick()
+            post.due_now()
+        assert post.states() == {"seg": "replaced", "sr": "refused"}
+        assert post.sheet().line.state == "failed"
 
 
 def test_a_pacs_that_is_down_costs_attempts_and_nothing_else(tmp_path: Path, port: int) -> None:

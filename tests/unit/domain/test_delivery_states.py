@@ -12,6 +12,7 @@ from dicom_node.domain.delivery import (
     ARRIVED,
     CONFIRMED,
     DELIVER_BY_S,
+    PENDING,
     TO_SEND,
     TRANSITIONS,
     DeliveryEvent,
@@ -26,14 +27,19 @@ LEGAL = {
     ("waiting", "send"): "sent",
     ("waiting", "refusal"): "refused",
     ("waiting", "transient"): "waiting",
+    ("waiting", "restamp"): "waiting",
+    ("waiting", "hold"): "held",
     ("unknown", "send"): "sent",
     ("unknown", "refusal"): "refused",
     ("unknown", "transient"): "unknown",
+    ("unknown", "hold"): "held",
     ("sent", "send"): "sent",
     ("sent", "success"): "accepted",
     ("sent", "transient"): "waiting",
     ("sent", "no_answer"): "unknown",
     ("sent", "refusal"): "refused",
+    ("sent", "replace"): "replaced",
+    ("sent", "hold"): "held",
     ("accepted", "commit"): "committed",
     ("accepted", "commit_failure"): "waiting",
     ("accepted", "found"): "seen",
@@ -45,6 +51,9 @@ LEGAL = {
     ("waiting", "cancel"): "cancelled",
     ("unknown", "cancel"): "cancelled",
     ("sent", "cancel"): "cancelled",
+    ("replaced", "resend"): "waiting",
+    ("held", "resend"): "waiting",
+    ("held", "cancel"): "cancelled",
 }
 
 
@@ -72,11 +81,11 @@ def test_every_state_is_reached_from_waiting() -> None:
     assert reached == set(DeliveryState)
 
 
-def test_an_object_is_to_be_sent_or_has_arrived_or_will_not() -> None:
-    ended = {DeliveryState.REFUSED, DeliveryState.CANCELLED}
-    assert ARRIVED | TO_SEND | ended == set(DeliveryState)
-    assert not (ARRIVED | TO_SEND) & ended
-    assert not ARRIVED & TO_SEND
+def test_an_object_is_to_be_sent_or_has_arrived_or_has_ended_otherwise() -> None:
+    ended = {DeliveryState.REFUSED, DeliveryState.REPLACED, DeliveryState.CANCELLED}
+    assert ARRIVED | PENDING | ended == set(DeliveryState)
+    assert not ARRIVED & PENDING
+    assert {DeliveryState.HELD} == PENDING - TO_SEND
     assert CONFIRMED < ARRIVED
 
 
@@ -108,6 +117,7 @@ def test_the_status_family_says_what_became_of_an_attempt(
 ) -> None:
     outcome = outcome_of(status, "because")
     assert (outcome.event, outcome.status) == (event, status)
+    assert outcome.not_taken is (status in {0x0122, 0xA900})
 
 
 def test_the_reason_quotes_status_and_comment() -> None:

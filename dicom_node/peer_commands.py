@@ -1,0 +1,95 @@
+"""Commands that talk to one peer: echo, probe, send."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from dicom_node import associate
+from dicom_node.associate import describe, peer
+from dicom_node.domain.offers import not_taken, proposal
+from dicom_node.errors import ConfigurationError
+from dicom_node.probe import probe as ask
+from dicom_node.probe import profile_of
+from dicom_node.send import Sent, send_folder
+from dicom_node.settings import Destination, Settings, config_file, load_settings
+from dicom_node.show import print_answers
+
+console = Console()
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default: node.toml here")
+]
+Peer = Annotated[str, typer.Argument(help="Configured name, or AE@host:port")]
+
+
+def _target(destination: str, config: Path | None) -> tuple[Settings, Destination, bool]:
+    """The settings, the destination that is meant, and whether it is one of theirs."""
+    settings = load_settings(config or config_file())
+    named = {one.name: one for one in settings.destinations}
+    known = named.get(destination)
+    return settings, known or peer(destination), known is not None
+
+
+def echo(destination: Peer, config: Config = None) -> None:
+    """C-ECHO to a destination."""
+    settings, target, _ = _target(destination, config)
+    associate.echo(target, settings.listener.ae_title)
+    console.print(f"{describe(target)} answers.")
+
+
+def probe(
+    destination: Peer,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Ask a destination what it takes, and propose its lines for node.toml; nothing is stored."""
+    settings, target, configured = _target(destination, config)
+    answers = ask(target, settings.listener.ae_title)
+    taken = {answer.sop_class for answer in answers if answer.accepted}
+    lines = proposal(taken).lines
+    missing = not_taken(profile_of(target), taken) if configured else ()
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "destination": describe(target),
+                    "answers": [asdict(one) | {"accepted": one.accepted} for one in answers],
+                    "proposal": lines,
+                    "not_taken": missing,
+                },
+                indent=2,
+            )
+        )
+    else:
+        print_answers(console, describe(target), answers, lines, missing)
+    if missing:
+        raise typer.Exit(1)
+
+
+def send(
+    folder: Annotated[Path, typer.Argument(help="Folder with DICOM files, or one file")],
+    to: Annotated[str, typer.Option(help="AE@host:port")],
+    ae: Annotated[str, typer.Option(help="AE title to call with")] = "DICOM_NODE",
+) -> None:
+    """Send DICOM files to any node, as a modality would."""
+    if not folder.exists():
+        raise ConfigurationError(f"{folder}: does not exist; name a folder with DICOM files")
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("sending", total=None)
+
+        def each(sent: Sent) -> None:
+            progress.advance(bar)
+            if not sent.accepted:
+                console.print(f"{sent.path.name}: not stored, {sent.reason}", style="red")
+
+        sent = send_folder(folder, peer(to), ae, each)
+    stored = sum(one.accepted for one in sent)
+    console.print(f"{stored} of {len(sent)} objects stored by {to}.")
+    if stored < len(sent):
+        raise typer.Exit(1)
