@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from dicom_node.domain.header import InputRule
+from dicom_node.domain.outputs import Output
 from dicom_node.errors import ConfigurationError
 from dicom_node.explain import explain
 from dicom_node.sections import (
@@ -123,6 +124,11 @@ class Settings(BaseSettings):
     def input_rule(self) -> InputRule:
         """What the receiver reads of headers."""
         return replace(self.input.rule(), read_assessments=self.assistance.birads)
+
+    @property
+    def label_maps(self) -> bool:
+        """Whether any destination takes label maps: they are made for nobody else."""
+        return any(Output.LABELMAP in destination.outputs for destination in self.destinations)
 
     @property
     def data_dir(self) -> Path:

@@ -173,12 +173,16 @@ def encoded(made: Analysis) -> tuple[ResultObject, ...]:
     for way, known in WAYS.items():
         if known is made:
             return _encoded_way(way)
-    return encode(made, labelmap=True)
+    return encode(_with_label_maps(made))
 
 
 @cache
 def _encoded_way(way: str) -> tuple[ResultObject, ...]:
-    return encode(WAYS[way], labelmap=True)
+    return encode(_with_label_maps(WAYS[way]))
+
+
+def _with_label_maps(made: Analysis) -> Analysis:
+    return replace(made, run=replace(made.run, label_maps=True))
 
 
 def ways_it_can_end() -> dict[str, Analysis]:

@@ -15,8 +15,8 @@ from tests.analysis_builders import encoded
 from worker.contracts import Analysis, Role
 
 
-def report_of(made: Analysis) -> Dataset:
-    (content,) = [r.content for r in encoded(made) if r.role is Role.SR]
+def report_of(made: Analysis, role: Role = Role.SR) -> Dataset:
+    (content,) = [r.content for r in encoded(made) if r.role is role]
     return read(content)
 
 
@@ -48,6 +48,16 @@ def items(item: Dataset) -> Iterator[Dataset]:
     for child in item.get("ContentSequence", ()):
         yield child
         yield from items(child)
+
+
+def evidence_of(report: Dataset) -> set[str]:
+    """UIDs of Current Requested Procedure Evidence."""
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in report.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
 
 
 def concept(item: Dataset) -> str:

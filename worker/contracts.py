@@ -179,7 +179,7 @@ class RunIdentity:
     ``created_at`` comes from the job row and is timezone-aware; ``input_hash`` covers the analysed
     instances' hashes, and ``categories``: the radiologist's BI-RADS category by breast,
     ``{"R": "4A"}``, empty where nothing shall be suggested. ``predecessors`` are the reports of
-    the newest earlier revision that has results.
+    the newest earlier revision that has results; ``label_maps`` asks for these too.
     """
 
     study_instance_uid: str
@@ -189,6 +189,7 @@ class RunIdentity:
     profile: str = "default"
     categories: Mapping[str, str] = field(default_factory=dict)
     predecessors: tuple[Predecessor, ...] = ()
+    label_maps: bool = False
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ class Desk:
             created_at=datetime.fromtimestamp(int(job.created_at), tz=UTC).astimezone(),
             categories=job.assessments if self._settings.assistance.birads else {},
             predecessors=tuple(self._predecessors(job)),
+            label_maps=self._settings.label_maps,
         )
         faps = self._bundle()
         if job.attempts > MAX_ATTEMPTS:

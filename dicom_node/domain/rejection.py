@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 
+from dicom_node.domain.dimse import LABEL_MAP_SEGMENTATION_STORAGE
 from dicom_node.domain.header import MANUFACTURER, MODEL_NAME
 from dicom_node.domain.identifiers import (
     IMPLEMENTATION_CLASS_UID,
@@ -132,10 +133,14 @@ def _text(rejection: Rejection) -> Dataset:
 
 
 def _selected(ds: Dataset) -> Dataset:
-    """TID 2010 rows 7 and 9: what has pixels is an IMAGE; neither has a concept name."""
+    """TID 2010 rows 7 and 9: what has pixels is an IMAGE; neither has a concept name.
+
+    But a label map: readers that do not know the class refuse a note with such an image.
+    """
+    image = "Rows" in ds and ds.SOPClassUID != LABEL_MAP_SEGMENTATION_STORAGE
     item = Dataset()
     item.RelationshipType = "CONTAINS"
-    item.ValueType = "IMAGE" if "Rows" in ds else "COMPOSITE"
+    item.ValueType = "IMAGE" if image else "COMPOSITE"
     item.ReferencedSOPSequence = Items([_reference(ds)])
     return item
 

@@ -167,6 +167,7 @@ class WithdrawalLedger:
                 connection, t.deliveries, artefact_id=artefact_id, job_id=order.job_id,
                 destination=order.destination, needs_commitment=int(needs_commitment),
                 state=DeliveryState.WAITING.value, next_at=at, created_at=at, updated_at=at,
+                released=1,  # it names the patient as the objects there do, right or wrong
             )  # fmt: skip
             ended = connection.execute(
                 update(w)
@@ -236,7 +237,7 @@ def _sent(
     """State and hash of every result of a job at a destination, without notes."""
     d, a = t.deliveries, t.artefacts
     return connection.execute(
-        select(d.c.state, d.c.reached_at, a.c.sha256)
+        select(d.c.state, d.c.reached_at, func.coalesce(d.c.sha256, a.c.sha256).label("sha256"))
         .join(a, a.c.id == d.c.artefact_id)
         .where(d.c.job_id == job_id, d.c.destination == destination, a.c.role != REJECTION)
         .order_by(a.c.id)
@@ -260,7 +261,8 @@ def _replaced(destination: str) -> Select[Any]:
     """Jobs with objects at a destination, and the newest later revision that it has in full."""
     j, k, d = t.jobs, t.jobs.alias("newer"), t.deliveries
     own, new, late = d.alias("own"), d.alias("new"), d.alias("late")
-    at_hand = [state.value for state in ARRIVED]
+    # What was replaced is there in another form.
+    at_hand = [state.value for state in (*ARRIVED, DeliveryState.REPLACED)]
     return (
         select(j.c.id, func.max(k.c.revision).label("newer"))
         .join(k, and_(k.c.study_id == j.c.study_id, k.c.revision > j.c.revision))

@@ -17,6 +17,7 @@ from dicom_node.domain.rejection import Reason, Rejection, file_bytes, rejection
 from tests.analysis_builders import WAYS, encoded
 from tests.conformance.validators import dciodvfy_errors, dsrdump_complaints, find_tool
 
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 REJECTION = Rejection(
     job_id="job-1",
     destination="pacs",
@@ -65,7 +66,11 @@ def test_a_note_names_each_object_once_under_its_series(reason: Reason) -> None:
     assert text.TextValue == (
         "AI results withdrawn: revision 2 takes their place. Research use, not for diagnosis."
     )
-    kinds = {o.SOPInstanceUID: "IMAGE" if "Rows" in o else "COMPOSITE" for o in objects}
+    # DCMTK refuses a note with an image of a class that it does not know.
+    images = {o.SOPInstanceUID for o in objects if "Rows" in o and o.SOPClassUID != LABEL_MAP}
+    kinds = {
+        u: "IMAGE" if u in images else "COMPOSITE" for u in (o.SOPInstanceUID for o in objects)
+    }
     assert {
         item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID: item.ValueType for item in selected
     } == kinds

@@ -15,7 +15,17 @@ from tests.analysis_builders import (
     finding,
     view_result,
 )
-from tests.report_reader import code, codes, concept, items, lesion_groups, read, report_of, texts
+from tests.report_reader import (
+    code,
+    codes,
+    concept,
+    evidence_of,
+    items,
+    lesion_groups,
+    read,
+    report_of,
+    texts,
+)
 from worker.contracts import Role, Status
 from worker.report.encode import encode
 from worker.report.outline import area
@@ -95,12 +105,7 @@ def test_every_reference_is_to_the_study_or_to_the_results(way: str):
     known = {str(ds.SOPInstanceUID) for ds in headers}
     known |= {r.sop_instance_uid for r in results if r.role is Role.SEG}
     report = report_of(made)
-    evidence = {
-        reference.ReferencedSOPInstanceUID
-        for study in report.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    }
+    evidence = evidence_of(report)
     assert evidence == known
     in_tree = {
         item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID

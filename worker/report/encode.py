@@ -31,15 +31,12 @@ _DICOM = "application/dicom"
 
 
 def encode(
-    analysis: Analysis,
-    pictures: Mapping[str, Picture] = NO_PICTURES,
-    *,
-    labelmap: bool = False,
+    analysis: Analysis, pictures: Mapping[str, Picture] = NO_PICTURES
 ) -> tuple[ResultObject, ...]:
     """Every object of every role, then the record of the analysis: destinations choose.
 
     ``pictures`` are RGB pictures by the keys of their views, each of which becomes a Secondary
-    Capture. Label maps, large and taken by few, are made where ``labelmap`` asks for them.
+    Capture. Label maps, large and taken by few, are made where ``run.label_maps`` asks for them.
 
     The same analysis gives the same bytes: UIDs are derived and the time is ``run.created_at``,
     so that a repeated run delivers the same objects again instead of second ones. ``record``
@@ -51,14 +48,12 @@ def encode(
         When the analysis has no source header to name the patient by, or a lesion's mask is not
         on the grid of its image.
     """
-    objects = list(_objects(analysis, pictures, labelmap=labelmap))
+    objects = list(_objects(analysis, pictures))
     content = record(analysis, objects)
     return (*objects, ResultObject(Role.ANALYSIS, EXAM, "application/json", content))
 
 
-def _objects(
-    analysis: Analysis, pictures: Mapping[str, Picture], *, labelmap: bool
-) -> Iterator[ResultObject]:
+def _objects(analysis: Analysis, pictures: Mapping[str, Picture]) -> Iterator[ResultObject]:
     views = list(named_views(analysis))
     segmented = {view.key: segmentation(analysis, view) for view in views if view.result.lesions}
     states = {view.key: presentation_state(analysis, view) for view in views}
@@ -78,7 +73,7 @@ def _objects(
         yield _dicom(*report)
     yield _dicom(Role.CAD_SR, EXAM, cad_report(analysis))
     for view in views:
-        if labelmap and view.key in segmented:
+        if analysis.run.label_maps and view.key in segmented:
             ds = label_map(analysis, view, segmented[view.key])
             yield _dicom(Role.LABELMAP, view.key, ds)
 

@@ -7,14 +7,12 @@ from copy import deepcopy
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID
 
+from dicom_node.domain.dimse import LABEL_MAP_SEGMENTATION_STORAGE
 from worker.contracts import Analysis, Role
 from worker.report.identity import NamedView, Place, stamp
 from worker.report.wording import NOT_REVIEWED, count
 
-# DICOM 2024c (Supplement 243); pydicom 3.0 has no name for it yet.
-LABEL_MAP_SEGMENTATION = UID("1.2.840.10008.5.1.4.1.1.66.7")
 _BITS = 8
 _POSITION = 0x00200032
 
@@ -29,7 +27,7 @@ def label_map(analysis: Analysis, view: NamedView, binary: Dataset) -> Dataset:
     labels = np.zeros((int(ds.Rows), int(ds.Columns)), dtype=np.uint8)
     for number, lesion in enumerate(view.result.lesions, start=1):
         labels[lesion.mask] = number
-    ds.SOPClassUID = LABEL_MAP_SEGMENTATION
+    ds.SOPClassUID = LABEL_MAP_SEGMENTATION_STORAGE
     ds.SegmentationType = "LABELMAP"
     ds.SegmentsOverlap = "NO"
     ds.NumberOfFrames = 1
