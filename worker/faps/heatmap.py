@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from worker.faps.cells import Cells
 from worker.faps.crop import Square
 
 RIM = 0.15  # of a crop's side: the map fades to 0 there instead of ending at a square's edge
@@ -23,16 +23,19 @@ def activation_map(maps: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("ec,ecij->ij", contrast, maps)
 
 
-def on_grid(activation: Tensor, square: Square, grid: tuple[int, int]) -> Tensor:
-    """Activation (s, s) as heat map (H, W) in [0, 1] on the network grid of its view.
+def on_grid(
+    activation: Tensor, square: Square, grid: tuple[int, int], cells: Cells, size: int
+) -> Tensor:
+    """Activation (s, s) of a crop of ``size`` pixels as heat map (H, W) in [0, 1] on the grid.
 
     Only what speaks for malignancy is kept. The scale is the strongest activation of either sign:
     the map of a plainly benign lesion stays dark.
     """
     strongest = activation.abs().max().clamp_min(1e-12)
-    positive = (activation / strongest).clamp_min(0)[None, None]
-    size = (square.side, square.side)
-    heat = functional.interpolate(positive, size=size, mode="bilinear", align_corners=False)[0, 0]
+    positive = (activation / strongest).clamp_min(0)
+    pixels = (torch.arange(square.side) + 0.5) * size / square.side
+    rows = _between((pixels - cells.first) / cells.step, len(positive))
+    heat = rows @ positive @ rows.T
     fade = ((torch.arange(square.side) + 0.5) / (RIM * square.side)).clamp(max=1)
     fade = fade * fade.flip(0)
     heat = heat * fade[:, None] * fade
@@ -44,3 +47,13 @@ def on_grid(activation: Tensor, square: Square, grid: tuple[int, int]) -> Tensor
         top - square.top : bottom - square.top, left - square.left : right - square.left
     ]
     return full.clamp(0, 1)
+
+
+def _between(at: Tensor, count: int) -> Tensor:
+    """Matrix (positions, count) that interpolates linearly between ``count`` cells.
+
+    Beyond the first and the last cell these are repeated.
+    """
+    low = at.clamp(0, count - 1)
+    index = torch.arange(count)
+    return (1 - (low[:, None] - index).abs()).clamp_min(0)

@@ -137,7 +137,13 @@ class Faps:
             logits = self.classification.logits(maps)
             weight = self.classification.weight
             heat = [
-                on_grid(activation_map(m, weight), square, self.grid)
+                on_grid(
+                    activation_map(m, weight),
+                    square,
+                    self.grid,
+                    self.classification.cells,
+                    self.crop.size,
+                )
                 for m, square in zip(maps, squares, strict=True)
             ]
         calibrated = self.calibration.probability

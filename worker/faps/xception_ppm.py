@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.faps.cells import Cells
 from worker.faps.efficientnet import STAGES, EfficientNetLite
 
 Backbone = Literal["xception", "efficientnet-lite0"]
@@ -95,6 +96,8 @@ class Xception(nn.Module):
         self.conv4 = SeparableConv(w1536, w2048)
         self.bn4 = nn.BatchNorm2d(w2048)
         self.channels = w2048
+        # The first two convolutions have no padding: their cells begin further inside.
+        self.cells = Cells(first=3.5, step=32)
         self.depth = len(blocks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,6 +183,7 @@ class FapsClassifier(nn.Module):
         )
         bottleneck = max(8, round(FAPS_BOTTLENECK * width))
         self.trunk: nn.Module = trunk
+        self.cells = trunk.cells
         widths = trunk.channels
         last = widths if isinstance(widths, int) else widths[-1]
         self.ppm = PPM(last, pyramid, bottleneck=bottleneck)
