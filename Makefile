@@ -36,6 +36,7 @@ test-all: setup peers ## The slow tests too
 
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
 
 check: setup lint types arch ## Lint, types, architecture
 
