@@ -45,8 +45,9 @@ SR_ROLES = {
 # the finding. No circle: what has no row here (and the older report) is refused for good.
 FALLBACKS: dict[Output, tuple[Output, ...]] = {
     Output.SEG: (Output.SC, Output.SR),
-    Output.LABELMAP: (Output.SC,),
+    Output.LABELMAP: (Output.SEG,),
     Output.GSPS: (Output.SC,),
+    Output.SC: (Output.SR,),
     Output.CAD_SR: (Output.SR,),
     Output.KEY_OBJECTS: (Output.SR,),
 }

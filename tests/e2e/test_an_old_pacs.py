@@ -46,7 +46,7 @@ def test_the_exam_reaches_the_reader_by_another_object_under_the_right_patient(
             dcmsend(port, exam)
             sheet = node.wait_for_state(study, "delivered", seconds=SECONDS)
             states = {row["role"]: row["state"] for row in sheet.deliveries}
-            assert states == {"seg": "replaced", "sr": "accepted"}
+            assert states == {"seg": "replaced", "sc": "replaced", "sr": "accepted"}
             assert "SR sent in its place" in sheet.line.reason
             assert set(pacs.patients) == {"CORRECTED ACC-NEW"}
             assert "replaced" in node.cli("status", study)
