@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Self
 
 from torch import Tensor, nn
+
+from worker.faps.crop import Cells
 
 STEM = 32
 EPSILON = 1e-3  # of batch normalisation, as its weights were trained
@@ -84,6 +87,9 @@ class EfficientNetLite(nn.Module):
         self.channels = [STAGES[tap].outputs for tap in taps]
         self.blocks = nn.ModuleList()
         self._fixed: list[nn.Module] = []  # see ``fix``
+        # Padded alike on both sides, a strided convolution begins on the very first pixel.
+        strides = [stage.stride for stage in STAGES[: taps[-1] + 1]]
+        self.cells = Cells(first=0, step=2 * math.prod(strides))
         self.taps: list[int] = []  # numbers of the blocks whose maps are returned
         inputs = STEM
         for number, stage in enumerate(STAGES[: taps[-1] + 1]):

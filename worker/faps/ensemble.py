@@ -43,6 +43,7 @@ class FapsClassifiers(nn.Module):
         self.members = nn.ModuleList(members)
         self.energies = members[0].energies
         self.in_channels = members[0].in_channels
+        self.cells = members[0].cells
 
     @property
     def weight(self) -> Tensor:

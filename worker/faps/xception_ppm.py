@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.faps.crop import Cells
 from worker.faps.efficientnet import STAGES, EfficientNetLite
 
 Backbone = Literal["xception", "efficientnet-lite0"]
@@ -96,6 +97,8 @@ class Xception(nn.Module):
         self.bn4 = nn.BatchNorm2d(w2048)
         self.channels = w2048
         self.depth = len(blocks)
+        # conv1 and conv2 take a pixel off each edge, of the image and of its half; the rest pads.
+        self.cells = Cells(first=3, step=32)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) → (N, channels, H/32, W/32)."""
@@ -180,6 +183,7 @@ class FapsClassifier(nn.Module):
         )
         bottleneck = max(8, round(FAPS_BOTTLENECK * width))
         self.trunk: nn.Module = trunk
+        self.cells = trunk.cells
         widths = trunk.channels
         last = widths if isinstance(widths, int) else widths[-1]
         self.ppm = PPM(last, pyramid, bottleneck=bottleneck)
