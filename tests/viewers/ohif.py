@@ -114,8 +114,12 @@ class Shown:
         )
         return self.within(moved.astype(bool))
 
+    def on_image(self, page: np.ndarray) -> np.ndarray:
+        """The page with 0 beside the image: without the viewer's own words and buttons."""
+        return self.within(page) * self.mask_on_page(np.ones((self.rows, self.columns)))[..., None]
+
     def within(self, page: np.ndarray) -> np.ndarray:
-        """The page's mask without what is beside the viewport."""
+        """The page, or a mask of it, with 0 beside the viewport."""
         left, top, right, bottom = (round(edge) for edge in self.frame)
         kept = np.zeros_like(page)
         kept[top:bottom, left:right] = page[top:bottom, left:right]

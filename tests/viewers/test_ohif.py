@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from tests.peers import wait_until
 from tests.viewers.chromium import Chromium
@@ -15,6 +22,12 @@ from tests.viewers.ohif import Ohif, Shown, ohif
 from tests.viewers.promised import PROBABILITY_OF_CANCER, Region, Segment, regions, segments
 
 pytestmark = [pytest.mark.slow, pytest.mark.orthanc, pytest.mark.timeout(900)]
+# docs/viewers.md says so.
+NOT_SHOWN = (
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MammographyCADSRStorage,
+)
 
 
 def test_every_mask_is_listed_and_lies_over_its_image_in_its_colour(
@@ -58,6 +71,28 @@ def test_every_region_is_drawn_on_its_image_with_our_probability(
             assert drawn(shown, one), (shown.lines, one.outline)
             probability = f"{one.numbers[PROBABILITY_OF_CANCER]:.2f}"
             assert probability in " ".join(shown.words), shown.words
+
+
+def test_pictures_open_as_images_and_what_ohif_cannot_show_is_what_the_page_says(
+    returned: Returned, browser: Chromium
+) -> None:
+    (picture, *_) = returned.of_class(SecondaryCaptureImageStorage)
+    with ohif(browser, returned.archive.url, returned.study, returned.series) as viewer:
+        listed = viewer.series()
+        unsupported = {one["series"] for one in listed if one["unsupported"]}
+        expected = [ds for sop_class in NOT_SHOWN for ds in returned.of_class(sop_class)]
+        assert {ds.SOPClassUID for ds in expected} == set(NOT_SHOWN)
+        assert unsupported == {ds.SeriesInstanceUID for ds in expected}
+        # The list is what a reader sees first: no result without its description.
+        descriptions = {one["series"]: one["description"] for one in listed}
+        for ds in returned.objects:
+            assert descriptions[ds.SeriesInstanceUID] == ds.SeriesDescription
+        viewer.open_series(str(picture.SeriesInstanceUID))
+        uid = str(picture.SOPInstanceUID)
+        wait_until(lambda: viewer.shown().sop == uid, "the picture", 60)
+        seen = viewer.shown().on_image(keep(returned, viewer, picture))
+    # Heat and outline are the only colours there are.
+    assert (np.ptp(seen, axis=-1) > 40).sum() > 100
 
 
 def assert_lesion_is_there(returned: Returned, uid: str) -> None:
