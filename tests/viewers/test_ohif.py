@@ -91,7 +91,7 @@ def test_pictures_open_as_images_and_what_ohif_cannot_show_is_what_the_page_says
         uid = str(picture.SOPInstanceUID)
         wait_until(lambda: viewer.shown().sop == uid, "the picture", 60)
         seen = viewer.shown().on_image(keep(returned, viewer, picture))
-    # Heat and outline are the only colours there are.
+    # Heat, its scale and the outline are the only colours there are.
     assert (np.ptp(seen, axis=-1) > 40).sum() > 100
 
 
