@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -31,11 +31,23 @@ def need(program: str, package: str) -> str:
     """Path of a peer's program; missing is a failure in CI and a skip elsewhere."""
     path = shutil.which(program)
     if path is None:
-        message = f"{program} is not installed; apt-get install {package}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        lacking(f"{program} is not installed; apt-get install {package}")
     return path
+
+
+def lacking(message: str) -> NoReturn:
+    """A peer is missing: a failure in CI and a skip elsewhere."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def plugin(file: str, package: str) -> str:
+    """Path of a plugin of Orthanc; missing is a failure in CI and a skip elsewhere."""
+    path = Path("/usr/share/orthanc/plugins") / file
+    if not path.exists():
+        lacking(f"Orthanc's {file} is not installed; apt-get install {package}")
+    return str(path)
 
 
 def free_port() -> int:
@@ -99,15 +111,18 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, modalities: dict[str, tuple[str, int]]) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path, modalities: dict[str, tuple[str, int]], *, dicomweb: bool = False
+) -> Iterator[Orthanc]:
     """An Orthanc with an empty store; ``modalities`` maps a name to (AE title, port)."""
     program = need("Orthanc", "orthanc")
+    plugins = [plugin("libOrthancDicomWeb.so", "orthanc-dicomweb")] if dicomweb else []
     peer = Orthanc(free_port(), free_port(), log=folder / "orthanc.log")
     config = {
         "Name": "tests",
         "StorageDirectory": str(folder / "store"),
         "IndexDirectory": str(folder / "store"),
-        "Plugins": [],
+        "Plugins": plugins,
         "HttpPort": peer.http_port,
         "DicomPort": peer.port,
         "DicomAet": peer.ae,

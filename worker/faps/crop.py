@@ -21,6 +21,18 @@ class Square:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Which pixels of a crop the cells of a network's last maps look at.
+
+    The cell of index i has pixel ``first + step * i`` in its middle. That need not be the middle of
+    an i-th share of the crop: it depends on how the network pads what it strides over.
+    """
+
+    first: int
+    step: int
+
+
+@dataclass(frozen=True)
 class CropRule:
     """How a crop is chosen; part of the bundle's input contract.
 

@@ -7,9 +7,9 @@ from typing import NamedTuple, Self
 
 from torch import Tensor, nn
 
-from worker.faps.cells import Cells
+from worker.faps.crop import Cells
 
-STEM, STEM_STRIDE = 32, 2
+STEM = 32
 EPSILON = 1e-3  # of batch normalisation, as its weights were trained
 
 
@@ -83,13 +83,13 @@ class EfficientNetLite(nn.Module):
     def __init__(self, *, in_channels: int = 3, stages: int = len(STAGES)) -> None:
         super().__init__()
         taps = [tap for tap in TAPS if tap < stages]
-        self.stem = Unit(in_channels, STEM, 3, STEM_STRIDE)
+        self.stem = Unit(in_channels, STEM, 3, 2)
         self.channels = [STAGES[tap].outputs for tap in taps]
-        # Padded alike on both sides, each cell looks at the first of the pixels that it stands for.
-        step = STEM_STRIDE * math.prod(stage.stride for stage in STAGES[: taps[-1] + 1])
-        self.cells = Cells(first=0.5, step=step)
         self.blocks = nn.ModuleList()
         self._fixed: list[nn.Module] = []  # see ``fix``
+        # Padded alike on both sides, a strided convolution begins on the very first pixel.
+        strides = [stage.stride for stage in STAGES[: taps[-1] + 1]]
+        self.cells = Cells(first=0, step=2 * math.prod(strides))
         self.taps: list[int] = []  # numbers of the blocks whose maps are returned
         inputs = STEM
         for number, stage in enumerate(STAGES[: taps[-1] + 1]):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worker.faps.cells import Cells
-from worker.faps.crop import Square
+from worker.faps.crop import Cells, Square
 
 RIM = 0.15  # of a crop's side: the map fades to 0 there instead of ending at a square's edge
 
@@ -24,18 +23,20 @@ def activation_map(maps: Tensor, weight: Tensor) -> Tensor:
 
 
 def on_grid(
-    activation: Tensor, square: Square, grid: tuple[int, int], cells: Cells, size: int
+    activation: Tensor, cells: Cells, size: int, square: Square, grid: tuple[int, int]
 ) -> Tensor:
-    """Activation (s, s) of a crop of ``size`` pixels as heat map (H, W) in [0, 1] on the grid.
+    """Activation (s, s) of a crop as heat map (H, W) in [0, 1] on the network grid of its view.
 
-    Only what speaks for malignancy is kept. The scale is the strongest activation of either sign:
-    the map of a plainly benign lesion stays dark.
+    ``size`` is the crop's side in pixels. Each cell's heat is put where the cell looks, bilinear
+    between cells, and ends a step beyond the last. Only what speaks for malignancy is kept. The
+    scale is the strongest activation of either sign: the map of a plainly benign lesion stays dark.
     """
     strongest = activation.abs().max().clamp_min(1e-12)
     positive = (activation / strongest).clamp_min(0)
-    pixels = (torch.arange(square.side) + 0.5) * size / square.side
-    rows = _between((pixels - cells.first) / cells.step, len(positive))
-    heat = rows @ positive @ rows.T
+    pixels = (torch.arange(square.side) + 0.5) * size / square.side - 0.5  # of the crop
+    at = (pixels - cells.first) / cells.step
+    share = (1 - (at[:, None] - torch.arange(len(activation))).abs()).clamp_min(0)  # (side, s)
+    heat = share @ positive @ share.T
     fade = ((torch.arange(square.side) + 0.5) / (RIM * square.side)).clamp(max=1)
     fade = fade * fade.flip(0)
     heat = heat * fade[:, None] * fade

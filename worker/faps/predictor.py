@@ -135,15 +135,9 @@ class Faps:
         with torch.inference_mode():
             maps = self.classification.features(crops)  # (views, energies, C, s, s)
             logits = self.classification.logits(maps)
-            weight = self.classification.weight
+            weight, cells = self.classification.weight, self.classification.cells
             heat = [
-                on_grid(
-                    activation_map(m, weight),
-                    square,
-                    self.grid,
-                    self.classification.cells,
-                    self.crop.size,
-                )
+                on_grid(activation_map(m, weight), cells, self.crop.size, square, self.grid)
                 for m, square in zip(maps, squares, strict=True)
             ]
         calibrated = self.calibration.probability

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.faps.cells import Cells
+from worker.faps.crop import Cells
 from worker.faps.efficientnet import STAGES, EfficientNetLite
 
 Backbone = Literal["xception", "efficientnet-lite0"]
@@ -96,9 +96,9 @@ class Xception(nn.Module):
         self.conv4 = SeparableConv(w1536, w2048)
         self.bn4 = nn.BatchNorm2d(w2048)
         self.channels = w2048
-        # The first two convolutions have no padding: their cells begin further inside.
-        self.cells = Cells(first=3.5, step=32)
         self.depth = len(blocks)
+        # conv1 and conv2 take a pixel off each edge, of the image and of its half; the rest pads.
+        self.cells = Cells(first=3, step=32)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) → (N, channels, H/32, W/32)."""

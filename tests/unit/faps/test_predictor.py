@@ -10,13 +10,11 @@ import torch
 from captum.attr import LayerGradCam
 
 from worker.contracts import Frame, ModelCard, PreparedView
-from worker.faps.cells import Cells
 from worker.faps.crop import CropRule, Square, cut, square_around
-from worker.faps.efficientnet import EfficientNetLite
-from worker.faps.heatmap import activation_map, on_grid
+from worker.faps.heatmap import activation_map
 from worker.faps.predictor import Calibration, Faps
 from worker.faps.refinenet import RefineNet
-from worker.faps.xception_ppm import FapsClassifier, Xception
+from worker.faps.xception_ppm import FapsClassifier
 
 GRID = (96, 64)
 OUTSIDE = -2.5
@@ -194,46 +192,6 @@ def test_the_closed_form_equals_captums_grad_cam():
     with torch.no_grad():
         ours = activation_map(network.features(crop)[0], network.fc.weight)
     torch.testing.assert_close(ours / ours.numel(), theirs, rtol=1e-4, atol=1e-7)
-
-
-def test_a_heat_map_peaks_where_the_activation_does():
-    activation = torch.full((4, 4), -1.0)
-    activation[1, 2] = 2.0
-    # Cells of 20 pixels of a crop of 80, which shows 40 pixels of the grid.
-    even, early = Cells(first=10, step=20), Cells(first=0.5, step=20)
-    square = Square(top=10, left=4, side=40)
-    for cells, expected in ((even, (10 + 15, 4 + 25)), (early, (10 + 10, 4 + 20))):
-        heat = on_grid(activation, square, GRID, cells, size=80)
-        row, column = np.unravel_index(int(heat.argmax()), GRID)
-        assert (row, column) == pytest.approx(expected, abs=1)
-    benign = on_grid(-activation.abs(), square, GRID, even, size=80)
-    assert float(benign.max()) == 0
-
-
-@pytest.mark.parametrize(
-    "trunk",
-    [
-        Xception(width=0.1, in_channels=1),
-        EfficientNetLite(in_channels=1),
-        EfficientNetLite(in_channels=1, stages=5),
-    ],
-    ids=["xception", "efficientnet-lite0", "its first five stages"],
-)
-def test_a_cell_looks_where_the_trunk_says(trunk):
-    torch.manual_seed(1)
-    size, seen = 480, []
-    for _ in range(4):
-        image = torch.randn(1, 1, size, size, requires_grad=True)
-        maps = trunk.eval()(image)
-        last = maps if isinstance(maps, torch.Tensor) else maps[-1]
-        cell = last.shape[-1] // 2
-        last[0, :, cell, cell].square().sum().backward()
-        weight = image.grad[0, 0].square()
-        along = torch.arange(size) + 0.5
-        seen += [float((weight.sum(d) * along).sum() / weight.sum()) for d in (0, 1)]
-    expected = trunk.cells.first + trunk.cells.step * cell
-    # Half a step is what a map laid evenly over the image would be wrong by.
-    assert np.mean(seen) == pytest.approx(expected, abs=trunk.cells.step / 5)
 
 
 def test_squares_hold_the_largest_component_with_its_margin():
