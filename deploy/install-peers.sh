@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Programs that the tests talk to. As root they are installed; otherwise their tests are skipped,
-# each with its reason. In CI a missing peer fails the tests.
+# Programs that the tests talk to: the Debian packages listed in the files that are named, or in
+# apt-test.txt. As root they are installed; otherwise their tests are skipped, each with its reason.
+# In CI a missing peer fails the tests.
 set -euo pipefail
 missing=()
 while read -r package; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
-done < deploy/apt-test.txt
+done < <(cat "${@:-deploy/apt-test.txt}")
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ]; then
     echo "Not installed, their tests will be skipped: ${missing[*]}"
