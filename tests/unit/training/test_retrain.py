@@ -112,9 +112,9 @@ def test_a_classifier_begins_with_the_trunk_that_finds_lesions(order):
     retrain("segmentation", folds, Quiet())
     retrain("classification", replace(folds, base=None, from_segmentation=True), Quiet())
     faps = load(order.out, allow_unsigned=True)
-    assert "3 stages of it fixed" in faps.card.raw["training"]["classification"]["start"]
+    assert "4 stages of it fixed" in faps.card.raw["training"]["classification"]["start"]
     for find, judge in zip(faps.segmentation.members, faps.classification.members, strict=True):
-        for block in range(5):
+        for block in range(8):
             fixed = judge.trunk.blocks[block].state_dict()
             for name, tensor in find.trunk.blocks[block].state_dict().items():
                 assert torch.allclose(tensor, fixed[name], atol=1e-2), (block, name)
