@@ -41,7 +41,7 @@ def _packed(wanted: str, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed; apt-get install npm")
-    command = [npm, "pack", "--silent", "--fetch-retries=1", wanted]
+    command = [npm, "pack", "--loglevel=error", "--fetch-retries=1", wanted]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=FETCH_S, check=False
