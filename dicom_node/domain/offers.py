@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydicom import uid
 
-from dicom_node.domain.outputs import DEFAULT_OUTPUTS, Output, SrClass
+from dicom_node.domain.outputs import Output, SrClass
 
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model
@@ -114,8 +114,9 @@ def proposal(taken: Collection[str]) -> Profile:
     newer, older = (SR_CLASSES[one] in taken for one in SrClass)
     wanted: list[Output] = [
         output
-        for output in DEFAULT_OUTPUTS
-        if (newer or older if output is Output.SR else CLASSES[output] in taken)
+        for output in Output
+        if output is not Output.LABELMAP
+        and (newer or older if output is Output.SR else CLASSES[output] in taken)
     ]
     if Output.SEG not in wanted and CLASSES[Output.LABELMAP] in taken:
         wanted.insert(0, Output.LABELMAP)

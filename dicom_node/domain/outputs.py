@@ -32,7 +32,9 @@ class SrPer(enum.Enum):
     IMAGE = "image"
 
 
-DEFAULT_OUTPUTS = tuple(output for output in Output if output is not Output.LABELMAP)
+# What any viewer or archive takes well. The CAD report is for those who have a mammography
+# workstation: others list it as one more report, which they cannot open.
+DEFAULT_OUTPUTS = (Output.SEG, Output.SR, Output.GSPS, Output.SC, Output.KEY_OBJECTS)
 # Roles of artefacts in the ledger; every worker makes all of them, the destination takes its own.
 SR_ROLES = {
     (SrClass.COMPREHENSIVE_3D, SrPer.EXAM): "sr",

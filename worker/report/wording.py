@@ -65,7 +65,8 @@ def headline(analysis: Analysis) -> str:
         number = sum(len(view.lesions) for view in finding.views)
         parts.append(f"{finding.laterality} {count(number, 'mark') if number else 'no finding'}")
     words = ", ".join(parts)
-    return f"{words}, incomplete" if analysis.status is Status.PARTIAL else words
+    # First: lists of series cut long names off.
+    return f"incomplete, {words}" if analysis.status is Status.PARTIAL else words
 
 
 def conclusion(analysis: Analysis) -> str:

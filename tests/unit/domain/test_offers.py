@@ -22,9 +22,11 @@ from dicom_node.domain.outputs import DEFAULT_OUTPUTS, Output, SrClass
 EVERYTHING = [sop_class for _, sop_class in OFFERS]
 
 
-def test_a_peer_that_takes_everything_gets_the_defaults_and_is_asked_for_commitment() -> None:
+def test_a_peer_that_takes_everything_gets_more_than_the_defaults_and_is_asked_for_commitment() -> (
+    None
+):
     found = proposal(EVERYTHING)
-    assert found.outputs == DEFAULT_OUTPUTS
+    assert set(found.outputs) == {*DEFAULT_OUTPUTS, Output.CAD_SR}
     assert found.lines == (
         'outputs = ["seg", "sr", "cad_sr", "gsps", "sc", "key_objects"]',
         'confirm = "commitment"',
