@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,6 +72,8 @@ def find_hardware() -> Hardware:
     if distributed.is_available() and distributed.is_torchelastic_launched():
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+            # Else a thread of gloo may abort a process that ends after its neighbour has gone.
+            atexit.register(distributed.destroy_process_group)
         rank, world = distributed.get_rank(), distributed.get_world_size()
         local = distributed.get_node_local_rank(fallback_rank=0)
     if not cuda:
