@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicom_node import peer_commands
+from dicom_node import caller_commands, peer_commands
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
 from dicom_node.domain.assessment import category_of
@@ -211,6 +211,7 @@ def resend(
 
 
 app.command()(withdraw)
+app.command()(caller_commands.associations)
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
     app.command()(talk)
 

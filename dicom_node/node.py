@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import uvicorn
 
 from dicom_node.assemble import Assembler
+from dicom_node.callers import Callers
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
@@ -58,7 +59,7 @@ class Node:
         """
         self._prepare_ledger()
         self.archive.sweep()
-        self.ledger.intake.close_lost_associations()
+        self.ledger.associations.close_lost()
         if self._queue is not None:
             self._queue.start()
         try:
@@ -96,8 +97,9 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
-        receiver = Receiver(self.archive, ledger, settings.input_rule, assemble.wake)
-        self._port.open([*receiver.handlers(), *confirmer.handlers()])
+        callers = Callers(settings.listener, ledger, assemble.wake)
+        receiver = Receiver(self.archive, ledger, settings.input_rule, callers, assemble.wake)
+        self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""
@@ -118,6 +120,7 @@ class Node:
         swept = self.archive.sweep(older_than_s=2 * self.settings.listener.idle_s)
         if swept:
             self._log.warning("spool swept", count=swept)
+        self.ledger.associations.prune()
         return HOUSEKEEP_S
 
     @staticmethod

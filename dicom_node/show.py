@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -70,6 +71,27 @@ def print_sheet(console: Console, sheet: StudySheet) -> None:
             escape(row["actor"]),
         )
     console.print(events)
+
+
+def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per association, the newest first."""
+    if not rows:
+        console.print("No such association is in the log.")
+        return
+    table = Table("When", "From", "Called", "Objects", "MB", "Seconds", "End", "What to do")
+    for row in rows:
+        ended = row["closed_at"]
+        table.add_row(
+            _time(row["opened_at"]),
+            escape(f"{row['calling_ae']}@{row['address']}"),
+            escape(row["called_ae"]),
+            f"{row['objects']}" + (f", {row['refused']} refused" if row["refused"] else ""),
+            f"{row['bytes'] / 1e6:.1f}",
+            "" if ended is None else f"{ended - row['opened_at']:.1f}",
+            row["ending"] or "open",
+            escape(row["advice"]),
+        )
+    console.print(table)
 
 
 def print_answers(

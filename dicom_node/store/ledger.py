@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dicom_node.store.associations import AssociationLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
@@ -21,6 +22,7 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.database = Database(url)
+        self.associations = AssociationLedger(self.database)
         self.intake = IntakeLedger(self.database)
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)

@@ -69,9 +69,17 @@ associations = Table(
     Column("address", String(64), nullable=False),
     Column("opened_at", TIME, nullable=False),
     Column("closed_at", TIME),
-    Column("ending", String(40)),
+    Column("ending", String(40)),  # domain.association.Ending
     Column("objects", Integer, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
+    Column("peer", String(80), nullable=False, default="", server_default=""),  # taken for
+    Column("contexts", JSON, nullable=False, default=list, server_default="[]"),
+    Column("refused", Integer, nullable=False, default=0, server_default="0"),  # objects
+    Column("reason", Text, nullable=False, default="", server_default=""),
+    Column("code", String(40), nullable=False, default="", server_default=""),  # what went wrong
+    Column("advice", Text, nullable=False, default="", server_default=""),
+    Index(None, "opened_at"),
+    Index(None, "code"),
 )
 
 studies = Table(
