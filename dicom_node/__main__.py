@@ -133,6 +133,11 @@ def check(config: Config = None) -> None:
     console.print(f"{file or 'defaults'}: the settings are valid.")
     if not settings.destinations:
         console.print("Note: no destination is configured; results stay on the page.")
+    if not settings.peers:
+        console.print(
+            "Note: [[peers]] is empty; unless `dicom-node peers add` has listed somebody, everyone "
+            f"who calls {settings.listener.ae_title} may come in."
+        )
     for destination in settings.destinations:
         console.print(f"Results go to {describe(destination)}, proof: {destination.confirm}.")
 
@@ -212,6 +217,7 @@ def resend(
 
 app.command()(withdraw)
 app.command()(caller_commands.associations)
+app.add_typer(caller_commands.peers, name="peers")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
     app.command()(talk)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
+from weakref import WeakKeyDictionary, WeakSet
 
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    StorageCommitmentPushModel,
+    Verification,
+)
 
 from dicom_node.domain.association import (
     UNANSWERED,
@@ -22,11 +29,15 @@ from dicom_node.domain.association import (
     Visit,
     diagnose,
 )
+from dicom_node.domain.peer import Service, Stranger
 from dicom_node.errors import LedgerError
+from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
-from dicom_node.settings import Listener
+from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
 
+TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
+REMEMBERED = 4096
 # PS3.8 Table 9-21: result, source, diagnostic.
 _REJECTIONS: dict[tuple[int | None, ...], Refusal] = {
     (1, 1, 3): Refusal.CALLER,
@@ -38,21 +49,27 @@ _REJECTIONS: dict[tuple[int | None, ...], Refusal] = {
 class Callers:
     """The log of associations; ``left`` is called when one that was accepted has ended."""
 
-    def __init__(self, listener: Listener, ledger: Ledger, left: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, left: Callable[[], None]) -> None:
+        listener = settings.listener
         self._house = House(
-            titles=(listener.ae_title,),
+            titles=(listener.ae_title, *listener.ae_titles),
             idle_s=listener.idle_s,
             max_associations=listener.max_associations,
         )
         self._ledger = ledger
         self._left = left
         self._log = logger("callers")
+        self.guests = GuestList(settings, ledger)
+        self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
+        self._cut: WeakSet[Association] = WeakSet()
+        self._turned_away: dict[str, float] = {}
         self._tallies: dict[Association, Tally] = {}
         self._lock = threading.Lock()
 
     def handlers(self) -> list[tuple[object, Callable[..., object]]]:
         """What the port shall call."""
         return [
+            (evt.EVT_REQUESTED, self.asked),
             (evt.EVT_REJECTED, self.rejected),
             (evt.EVT_ESTABLISHED, self.opened),
             (evt.EVT_ACSE_RECV, self.heard),
@@ -66,6 +83,51 @@ class Callers:
         with self._lock:
             return self._tallies.get(assoc) or Tally()
 
+    def admits(self, address: str) -> bool:
+        """Whether somebody at this IP address may connect at all; asked before any thread."""
+        if self.guests.may_connect(address):
+            return True
+        now = time.monotonic()
+        if now - self._turned_away.get(address, -TOLD_EVERY_S) >= TOLD_EVERY_S:
+            if len(self._turned_away) >= REMEMBERED:
+                self._turned_away.clear()
+            self._turned_away[address] = now
+            visit = Visit(called_ae="", calling_ae="", address=address)
+            why = f"No peer may call from {address}; the connection was closed at once"
+            self._write_rejection(visit, Refusal.ADDRESS, why)
+        return False
+
+    def asked(self, event: evt.Event) -> None:
+        """A peer requests an association: let it go on, or reject it (PS3.8 7.1.1.9)."""
+        assoc = event.assoc
+        try:
+            visit = visit_of(assoc)
+            if visit.called_ae not in self._house.titles:
+                return  # the library rejects it: it calls somebody else
+            # The library compares the called title with this one.
+            assoc.acceptor.ae_title = visit.called_ae
+            verdict = self.guests.judge(visit)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must let nobody in
+            self._log.error("caller not judged", error=error)
+            self._turn_away(assoc, (2, 1, 1))
+            return
+        if isinstance(verdict, Stranger):
+            self._write_rejection(visit, verdict.refusal, verdict.words)
+            self._turn_away(assoc, (1, 1, 3))
+        elif verdict:
+            self._peers[assoc] = ", ".join(sorted({peer.name for peer in verdict}))[:80]
+            allowed = {service for peer in verdict for service in peer.services}
+            assoc.acceptor.supported_contexts = [
+                context
+                for context in assoc.acceptor.supported_contexts
+                if _service(str(context.abstract_syntax)) in allowed
+            ]
+
+    @staticmethod
+    def _turn_away(assoc: Association, answer: tuple[int, int, int]) -> None:
+        assoc.acse.send_reject(*answer)
+        assoc.kill()  # as the library does it: not before the answer has gone out
+
     def rejected(self, event: evt.Event) -> None:
         """A peer was not let in, by the library's own rules."""
         answer = cast("A_ASSOCIATE", event.assoc.acceptor.primitive)
@@ -75,7 +137,7 @@ class Callers:
 
     def opened(self, event: evt.Event) -> None:
         """A peer has come in."""
-        visit = visit_of(event.assoc)
+        visit = replace(visit_of(event.assoc), peer=self._peers.get(event.assoc, ""))
         tally = Tally(visit=visit)
         try:
             tally.association_id = self._ledger.associations.open(visit)
@@ -97,11 +159,15 @@ class Callers:
         with self._lock:
             tally = self._tallies.pop(assoc, None)
         if tally is None:
+            if ending is Ending.LOST and not assoc.acse.is_aborted():
+                self._cut.add(assoc)  # perhaps before it was opened here
             return
         # PS3.8 9.2: after A-ABORT the connection closes, and that is heard of first. A lost
         # connection puts its own A-P-ABORT into the queue only afterwards.
         said = tally.aborted_by_peer or assoc.acse.is_aborted()
-        if ending is Ending.LOST and said:
+        if assoc in self._cut:
+            ending = Ending.LOST
+        elif ending is Ending.LOST and said:
             ending = Ending.ABORTED
         elif ending is Ending.ABORTED and not said:
             ending = Ending.IDLE if assoc.dul.idle_timer_expired() else Ending.ENDED_HERE
@@ -134,6 +200,12 @@ class Callers:
             bytes=end.size,
             code=code,
         )
+
+
+def _service(abstract_syntax: str) -> Service:
+    """What a presentation context is for."""
+    others = {Verification: Service.ECHO, StorageCommitmentPushModel: Service.COMMITMENT}
+    return others.get(abstract_syntax, Service.STORE)
 
 
 def visit_of(assoc: Association) -> Visit:

@@ -44,7 +44,7 @@ class Node:
         self.ledger = Ledger(settings.ledger_url)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
-        self._port = Port(settings.listener, self.archive.spool)
+        self._port: Port | None = None
         self._loops: list[Loop] = []
         self._page = _Page(settings, self.ledger, self.archive)
 
@@ -97,8 +97,9 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
-        callers = Callers(settings.listener, ledger, assemble.wake)
+        callers = Callers(settings, ledger, assemble.wake)
         receiver = Receiver(self.archive, ledger, settings.input_rule, callers, assemble.wake)
+        self._port = Port(settings.listener, self.archive.spool, callers.admits)
         self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
@@ -131,7 +132,8 @@ class Node:
     def stop(self) -> None:
         """Take nothing new, finish what runs, end everything; what is left undone is kept."""
         self._log.info("stopping")
-        self._port.close()
+        if self._port is not None:
+            self._port.close()
         for loop in self._loops:
             loop.stop()
         if self._worker is not None:

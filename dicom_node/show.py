@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dicom_node.domain.offers import Answer
+from dicom_node.domain.peer import Peer
 from dicom_node.store.overview import StudyLine, StudySheet
 
 
@@ -92,6 +93,34 @@ def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None
             escape(row["advice"]),
         )
     console.print(table)
+
+
+def print_peers(console: Console, peers: Sequence[Peer]) -> None:
+    """One line per peer."""
+    if not peers:
+        console.print("No peer is listed: everybody who calls the right AE title may come in.")
+        return
+    table = Table("Name", "AE title", "Address", "May call", "Services", "Listed by", "Note")
+    for peer in peers:
+        table.add_row(
+            *(escape(text) for text in (peer.name, peer.ae_title, peer.address or "any")),
+            escape(", ".join(peer.called_ae) or "any"),
+            ", ".join(service.value for service in peer.services),
+            escape(peer.source),
+            escape(peer.note),
+        )
+    console.print(table)
+
+
+def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """Refused callers, each with the command that lets it in."""
+    if not rows:
+        console.print("Nobody was refused for who he is.")
+    for row in rows:
+        who = f"{row['calling_ae'] or '?'}@{row['address']}"
+        times = f"{row['times']} times, last {_time(row['opened_at'])}"
+        console.print(f"{who} calling {row['called_ae'] or '?'}: {times}", markup=False)
+        console.print(f"    {row['advice']}", markup=False)
 
 
 def print_answers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
 
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.study import StudyState
@@ -95,6 +95,7 @@ def _study_of(
         patient_id=header.patient_id,
         accession_number=header.accession_number,
         calling_ae=received.calling_ae,
+        called_ae=_called_ae(received),
         state=(StudyState.CLOSED if own else StudyState.OPEN).value,
         reason=OWN_RESULT if own else "",
         opened_at=at,
@@ -115,6 +116,14 @@ def _study_of(
             actor="receive",
         )
     return study
+
+
+def _called_ae(received: Received) -> ColumnElement[str]:
+    """Which of our AE titles the association called; none where it is not known."""
+    called = select(t.associations.c.called_ae).where(
+        t.associations.c.id == received.association_id
+    )
+    return func.coalesce(called.scalar_subquery(), "")
 
 
 def _judge(

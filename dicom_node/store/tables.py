@@ -82,6 +82,19 @@ associations = Table(
     Index(None, "code"),
 )
 
+peers = Table(
+    "peers",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("ae_title", String(16), nullable=False),
+    Column("address", String(255), nullable=False),  # IP, CIDR or host name; empty: anywhere
+    Column("called_ae", JSON, nullable=False),  # AE titles of ours; empty: any
+    Column("services", JSON, nullable=False),  # domain.peer.Service
+    Column("note", Text, nullable=False),
+    Column("added_at", TIME, nullable=False),
+    Column("added_by", String(200), nullable=False),
+)
+
 studies = Table(
     "studies",
     metadata,
@@ -90,6 +103,7 @@ studies = Table(
     Column("patient_id", Text, nullable=False),
     Column("accession_number", Text, nullable=False),
     Column("calling_ae", String(16), nullable=False),
+    Column("called_ae", String(16), nullable=False, default="", server_default=""),
     *_state(StudyState),
     Column("reason", Text, nullable=False, default=""),
     Column("hold_code", String(40)),  # set at intake: the next job starts HELD

@@ -53,7 +53,7 @@ def make_app(
     version = distribution_version("faps-node")
     house_templates = templates(settings, version)
     pages = Pages(settings, ledger, archive, house_templates, clock=clock)
-    visits = AssociationPages(ledger, house_templates, clock=clock)
+    visits = AssociationPages(settings, ledger, house_templates, clock=clock)
     health = Health(ledger, archive, version=version)
     errors = Errors(pages)
     return Starlette(
@@ -67,6 +67,7 @@ def make_app(
             Route("/study/{uid}/{job}/report", pages.report),
             Route("/study/{uid}/{job}/{role}/{key}.png", pages.picture),
             Route("/associations", visits.newest),
+            Route("/peers", visits.add, methods=["POST"]),
             Route("/associations/now", visits.fragment),
             Route("/live", health.live),
             Route("/ready", health.ready),

@@ -58,6 +58,7 @@ def templates(settings: Settings, version: str) -> Environment:
         "count": figures.count,
         "version": version,
         "listener": settings.listener,
+        "profiles": settings.listener.ae_titles,
     }
     return environment
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from pydicom.uid import (
-    DigitalMammographyXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
 )
@@ -19,68 +16,10 @@ from pynetdicom.sop_class import Verification
 from typer.testing import CliRunner
 
 from dicom_node.__main__ import app
-from dicom_node.callers import Callers, plain
-from dicom_node.listen import Port
-from dicom_node.receive import Receiver
-from dicom_node.sections import Listener
-from tests.peers import free_port, wait_until
+from dicom_node.callers import plain
+from tests.integration.door import MG, MakeDoor
+from tests.peers import wait_until
 from tests.web_browser import Browser
-from tests.web_builders import Hospital
-
-MG = DigitalMammographyXRayImageStorageForPresentation
-
-
-class Door:
-    """A listening port with its log; ``call`` opens an association to it."""
-
-    def __init__(self, folder: Path, **listener: Any) -> None:
-        self.hospital = Hospital(folder)
-        self.settings = Listener(port=free_port(), **listener)
-        self.callers = Callers(self.settings, self.hospital.ledger, lambda: None)
-        self.port = Port(self.settings, self.hospital.archive.spool)
-        receiver = Receiver(
-            self.hospital.archive,
-            self.hospital.ledger,
-            self.hospital.settings.input_rule,
-            self.callers,
-            lambda: None,
-        )
-        self.port.open([*self.callers.handlers(), *receiver.handlers()])
-
-    def call(
-        self, called: str = "FAPS", calling: str = "MODALITY", syntax: str = ExplicitVRLittleEndian
-    ) -> Association:
-        ae = AE(ae_title=calling)
-        ae.add_requested_context(MG, syntax)
-        return ae.associate("127.0.0.1", self.settings.port, ae_title=called)
-
-    def row(self) -> dict[str, Any]:
-        """The only association of the log, once it has ended."""
-
-        def ended() -> dict[str, Any] | None:
-            rows = self.hospital.ledger.associations.newest()
-            return rows[0] if rows and rows[0]["closed_at"] is not None else None
-
-        found: dict[str, Any] = wait_until(ended, "the association in the log", 15)
-        assert len(self.hospital.ledger.associations.newest()) == 1
-        return found
-
-
-MakeDoor = Callable[..., Door]
-
-
-@pytest.fixture
-def make_door(tmp_path: Path) -> Iterator[MakeDoor]:
-    doors: list[Door] = []
-
-    def make(**listener: Any) -> Door:
-        doors.append(Door(tmp_path / "data", **listener))
-        return doors[-1]
-
-    yield make
-    for door in doors:
-        door.port.close()
-        door.hospital.ledger.close()
 
 
 def test_a_visit_is_in_the_log_with_what_was_agreed(make_door: MakeDoor) -> None:
@@ -90,6 +29,7 @@ def test_a_visit_is_in_the_log_with_what_was_agreed(make_door: MakeDoor) -> None
     ae.add_requested_context(MG, ExplicitVRLittleEndian)
     ae.add_requested_context("1.2.840.10008.5.1.4.1.1.481.5", ExplicitVRLittleEndian)
     assoc = ae.associate("127.0.0.1", door.settings.port, ae_title="FAPS")
+    wait_until(door.hospital.ledger.associations.newest, "the association to be opened")
     assert door.hospital.ledger.associations.newest()[0]["closed_at"] is None
     assert door.hospital.ledger.associations.counts() == {"open": 1}
     assoc.release()
