@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicom_node import peer_commands
+from dicom_node import caller_commands, peer_commands
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
 from dicom_node.domain.assessment import category_of
@@ -133,6 +133,11 @@ def check(config: Config = None) -> None:
     console.print(f"{file or 'defaults'}: the settings are valid.")
     if not settings.destinations:
         console.print("Note: no destination is configured; results stay on the page.")
+    if not settings.peers:
+        console.print(
+            "Note: [[peers]] is empty; unless `dicom-node peers add` has listed somebody, everyone "
+            f"who calls {settings.listener.ae_title} may come in."
+        )
     for destination in settings.destinations:
         console.print(f"Results go to {describe(destination)}, proof: {destination.confirm}.")
 
@@ -211,6 +216,8 @@ def resend(
 
 
 app.command()(withdraw)
+app.command()(caller_commands.associations)
+app.add_typer(caller_commands.peers, name="peers")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
     app.command()(talk)
 

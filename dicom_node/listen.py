@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
@@ -25,13 +26,27 @@ DRAIN_S = 10.0
 Handler = tuple[Any, Callable[..., Any]]
 
 
+class _Server(ThreadedAssociationServer):
+    """Closes a connection that may not come in before it costs a thread."""
+
+    admits: Callable[[str], bool]
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401 - socketserver's signature
+        """Ask before any thread is made."""
+        del request
+        return self.admits(str(client_address[0]))
+
+
 class Port:
     """A listening AE; what happens with events is decided by the handlers it is given."""
 
-    def __init__(self, settings: Listener, spool: Path) -> None:
+    def __init__(
+        self, settings: Listener, spool: Path, admits: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        self._admits = admits
         self._settings = settings
         self._log = logger("listen")
-        self._server: ThreadedAssociationServer | None = None
+        self._server: _Server | None = None
         self._spool = spool
         self._tempdir_before: str | None = None
 
@@ -52,20 +67,27 @@ class Port:
         ae = self._application_entity()
         address = (self._settings.host, self._settings.port)
         try:
-            self._server = ae.start_server(
-                address,
-                block=False,
-                evt_handlers=[
-                    (evt.EVT_CONN_OPEN, send_at_once),
-                    (evt.EVT_C_ECHO, _echo),
-                    *handlers,
-                ],
+            server = cast(
+                "_Server",
+                ae.make_server(
+                    address,
+                    evt_handlers=[
+                        (evt.EVT_CONN_OPEN, send_at_once),
+                        (evt.EVT_C_ECHO, _echo),
+                        *handlers,
+                    ],
+                    server_class=_Server,
+                ),
             )
         except OSError as error:
             raise ConfigurationError(
                 f"listener.port {address[1]} on {address[0]}: {error.strerror}; "
                 "stop the other program there or choose another port"
             ) from None
+        server.admits = self._admits
+        ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
+        threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
+        self._server = server
         self._log.info("listening", address=address[0], port=address[1], ae=ae.ae_title)
         return address[1]
 

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from dicom_node.domain.association import Ending
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
 from dicom_node.domain.study import StudyState
@@ -37,9 +38,11 @@ class _LedgerNumbers(Collector):
         counts: Mapping[str, Mapping[str, int]],
         bundles: Iterable[str],
         replaced: Mapping[tuple[str, str], int],
+        associations: Mapping[str, int],
         *,
         ledger_up: bool,
     ) -> None:
+        self._associations = associations
         self._counts = counts
         self._replaced = replaced
         self._bundles = Counter(bundles)
@@ -67,6 +70,7 @@ class _LedgerNumbers(Collector):
         for (destination, role), number in sorted(self._replaced.items()):
             fallbacks.add_metric([destination, role], number)
         yield fallbacks
+        yield self._endings()
         workers = GaugeMetricFamily(
             "faps_node_workers_alive", "Workers heard of lately", value=self._bundles.total()
         )
@@ -77,6 +81,17 @@ class _LedgerNumbers(Collector):
         for bundle, number in sorted(self._bundles.items()):
             by_bundle.add_metric([bundle], number)
         yield by_bundle
+
+    def _endings(self) -> GaugeMetricFamily:
+        gauge = GaugeMetricFamily(
+            "faps_node_associations",
+            "Associations in the log by how they ended, open for those that have not",
+            labels=["ending"],
+        )
+        zeros = {"open": 0} | {ending.value: 0 for ending in Ending}
+        for ending, number in sorted((zeros | dict(self._associations)).items()):
+            gauge.add_metric([ending], number)
+        return gauge
 
 
 class _Build(Collector):
@@ -97,15 +112,19 @@ def exposition(
     bundles: Iterable[str],
     version: str,
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    associations: Mapping[str, int] = MappingProxyType({}),
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
-    ``replaced`` counts objects that others took the place of, by destination and role. ``counts``
-    is ``None`` when the database does not answer; the text then says so, because a scrape that
-    fails could not be told from a node that is down.
+    ``replaced`` counts objects that others took the place of, by destination and role;
+    ``associations`` those of the log, by ending. ``counts`` is ``None`` when the database does not
+    answer; the text then says so, because a scrape that fails could not be told from a node that
+    is down.
     """
     registry = CollectorRegistry()
-    registry.register(_LedgerNumbers(counts or {}, bundles, replaced, ledger_up=counts is not None))
+    registry.register(
+        _LedgerNumbers(counts or {}, bundles, replaced, associations, ledger_up=counts is not None)
+    )
     registry.register(_Build(version))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

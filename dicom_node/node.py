@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import uvicorn
 
 from dicom_node.assemble import Assembler
+from dicom_node.callers import Callers
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
@@ -43,7 +44,7 @@ class Node:
         self.ledger = Ledger(settings.ledger_url)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
-        self._port = Port(settings.listener, self.archive.spool)
+        self._port: Port | None = None
         self._loops: list[Loop] = []
         self._page = _Page(settings, self.ledger, self.archive)
 
@@ -58,7 +59,7 @@ class Node:
         """
         self._prepare_ledger()
         self.archive.sweep()
-        self.ledger.intake.close_lost_associations()
+        self.ledger.associations.close_lost()
         if self._queue is not None:
             self._queue.start()
         try:
@@ -96,8 +97,10 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
-        receiver = Receiver(self.archive, ledger, settings.input_rule, assemble.wake)
-        self._port.open([*receiver.handlers(), *confirmer.handlers()])
+        callers = Callers(settings, ledger, assemble.wake)
+        receiver = Receiver(self.archive, ledger, settings.input_rule, callers, assemble.wake)
+        self._port = Port(settings.listener, self.archive.spool, callers.admits)
+        self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""
@@ -118,6 +121,7 @@ class Node:
         swept = self.archive.sweep(older_than_s=2 * self.settings.listener.idle_s)
         if swept:
             self._log.warning("spool swept", count=swept)
+        self.ledger.associations.prune()
         return HOUSEKEEP_S
 
     @staticmethod
@@ -128,7 +132,8 @@ class Node:
     def stop(self) -> None:
         """Take nothing new, finish what runs, end everything; what is left undone is kept."""
         self._log.info("stopping")
-        self._port.close()
+        if self._port is not None:
+            self._port.close()
         for loop in self._loops:
             loop.stop()
         if self._worker is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -13,9 +11,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import evt
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
+from dicom_node.callers import Callers
 from dicom_node.domain.dimse import INPUT_CLASSES, NATIVE_SYNTAXES
 from dicom_node.domain.header import InputRule, header_from
 from dicom_node.domain.instance import InstanceHeader
@@ -41,74 +39,38 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
 
 
-@dataclass
-class _Sender:
-    """What is counted for one association."""
-
-    association_id: int | None
-    objects: int = 0
-    bytes: int = 0
-
-
 class Receiver:
     """Answers C-STORE: 0x0000 only after the file and its row are on disk."""
 
     def __init__(
-        self, archive: Archive, ledger: Ledger, rule: InputRule, arrived: Callable[[], None]
+        self,
+        archive: Archive,
+        ledger: Ledger,
+        rule: InputRule,
+        callers: Callers,
+        arrived: Callable[[], None],
     ) -> None:
         self._rule = rule
         self._archive = archive
         self._ledger = ledger
+        self._callers = callers
         self._arrived = arrived
         self._log = logger("receive")
-        self._senders: dict[Association, _Sender] = {}
-        self._lock = threading.Lock()
         # Values outside the standard are the sender's affair: read them, keep the bytes.
         pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
     def handlers(self) -> list[tuple[object, Callable[..., object]]]:
         """What the port shall call."""
-        return [
-            (evt.EVT_ESTABLISHED, self.opened),
-            (evt.EVT_RELEASED, lambda event: self.closed(event, "released")),
-            (evt.EVT_ABORTED, lambda event: self.closed(event, "aborted")),
-            (evt.EVT_CONN_CLOSE, lambda event: self.closed(event, "connection lost")),
-            (evt.EVT_C_STORE, self.store),
-        ]
-
-    def opened(self, event: evt.Event) -> None:
-        """A peer has come in."""
-        assoc = event.assoc
-        peer = assoc.requestor
-        try:
-            association_id = self._ledger.intake.open_association(
-                str(assoc.acceptor.ae_title).strip(),
-                str(peer.ae_title).strip(),
-                str(peer.address),
-            )
-        except LedgerError as error:
-            # The objects that follow will be answered A700 themselves if this goes on.
-            self._log.error("association not recorded", reason=str(error))
-            association_id = None
-        with self._lock:
-            self._senders[assoc] = _Sender(association_id)
-
-    def closed(self, event: evt.Event, ending: str) -> None:
-        """A peer has gone, for whatever reason; only the first word of it counts."""
-        with self._lock:
-            sender = self._senders.pop(event.assoc, None)
-        if sender is None or sender.association_id is None:
-            return
-        try:
-            self._ledger.intake.close_association(
-                sender.association_id, ending, sender.objects, sender.bytes
-            )
-        except LedgerError as error:
-            self._log.error("end of association not recorded", reason=str(error))
-        self._arrived()
+        return [(evt.EVT_C_STORE, self.store)]
 
     def store(self, event: evt.Event) -> Dataset | int:
-        """Keep one object and answer for it."""
+        """Keep one object, count it and answer for it."""
+        answer = self._store(event)
+        if isinstance(answer, Dataset):
+            self._callers.tally(event.assoc).refuse(answer.Status, answer.ErrorComment)
+        return answer
+
+    def _store(self, event: evt.Event) -> Dataset | int:
         try:
             intake = self._keep(event)
         except OSError as error:
@@ -142,13 +104,12 @@ class Receiver:
             raise IdentityMismatch("command and data set name different SOP Class or Instance UIDs")
         size = path.stat().st_size
         sha256 = sha256_of(path)
-        with self._lock:
-            sender = self._senders.get(event.assoc) or _Sender(None)
+        tally = self._callers.tally(event.assoc)
         received = Received(
             header=header,
             sha256=sha256,
             size=size,
-            association_id=sender.association_id,
+            association_id=tally.association_id,
             calling_ae=str(event.assoc.requestor.ae_title).strip(),
         )
         try:
@@ -156,8 +117,8 @@ class Receiver:
             intake = self._ledger.intake.record_instance(received)
         except (ArchiveError, LedgerError) as error:
             raise OutOfResources(str(error)) from error
-        sender.objects += 1
-        sender.bytes += size
+        tally.objects += 1
+        tally.bytes += size
         self._log.info(
             "received",
             sop_instance=header.sop_instance_uid,

@@ -17,6 +17,7 @@ from dicom_node.domain.outputs import (
     fallbacks_of,
     roles_of,
 )
+from dicom_node.domain.peer import ALL, Peer, Service, checked_address
 from dicom_node.domain.study import CompletenessRule
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -44,9 +45,32 @@ class Listener(Section):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
     port: Port = Field(11112, description="TCP port of the C-STORE listener")
     ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
+    ae_titles: dict[AeTitle, Literal["clinical", "test", "replay"]] = Field(
+        default_factory=dict, description="Further AE titles of ours, each with what it is for"
+    )
     max_pdu_bytes: int = Field(131072, ge=4096, description="Largest PDU we offer to receive")
     max_associations: int = Field(32, ge=1, description="Associations at one time")
     idle_s: Seconds = Field(60.0, description="Silence after which an association is closed")
+
+
+class KnownPeer(Section):
+    """Somebody who may come in."""
+
+    name: str = Field(min_length=1, max_length=80, description="Short name for this peer")
+    ae_title: AeTitle = Field(description="AE title that it calls with")
+    address: str = Field("", description="IP address, network or host name; empty: any")
+    called_ae: tuple[AeTitle, ...] = Field((), description="Which titles of ours; empty: any")
+    services: tuple[Service, ...] = Field(ALL, min_length=1, description="What it may do here")
+    note: str = Field("", description="For people")
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, text: str) -> str:
+        return checked_address(text)
+
+    def known(self, source: str = "node.toml") -> Peer:
+        """As the value that the domain works with."""
+        return Peer(**dict(self), source=source)
 
 
 class Input(Section):

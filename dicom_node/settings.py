@@ -30,6 +30,7 @@ from dicom_node.sections import (
     Completeness,
     Destination,
     Input,
+    KnownPeer,
     Listener,
     Logs,
     Queue,
@@ -69,15 +70,17 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     assistance: Assistance = Assistance()
     destinations: tuple[Destination, ...] = ()
+    peers: tuple[KnownPeer, ...] = ()
     web: Web = Web()
     logs: Logs = Logs()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [destination.name for destination in self.destinations]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two destinations have the name {twice[0]!r}; names must differ")
+        for kind, rows in (("destinations", self.destinations), ("peers", self.peers)):
+            names = [row.name for row in rows]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {kind} have the name {twice[0]!r}; names must differ")
         if self.listener.port == self.web.port and self.listener.host == self.web.host:
             raise ValueError(
                 f"listener.port and web.port are both {self.web.port}; they must differ"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dicom_node.domain.offers import Answer
+from dicom_node.domain.peer import Peer
 from dicom_node.store.overview import StudyLine, StudySheet
 
 
@@ -70,6 +72,55 @@ def print_sheet(console: Console, sheet: StudySheet) -> None:
             escape(row["actor"]),
         )
     console.print(events)
+
+
+def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per association, the newest first."""
+    if not rows:
+        console.print("No such association is in the log.")
+        return
+    table = Table("When", "From", "Called", "Objects", "MB", "Seconds", "End", "What to do")
+    for row in rows:
+        ended = row["closed_at"]
+        table.add_row(
+            _time(row["opened_at"]),
+            escape(f"{row['calling_ae']}@{row['address']}"),
+            escape(row["called_ae"]),
+            f"{row['objects']}" + (f", {row['refused']} refused" if row["refused"] else ""),
+            f"{row['bytes'] / 1e6:.1f}",
+            "" if ended is None else f"{ended - row['opened_at']:.1f}",
+            row["ending"] or "open",
+            escape(row["advice"]),
+        )
+    console.print(table)
+
+
+def print_peers(console: Console, peers: Sequence[Peer]) -> None:
+    """One line per peer."""
+    if not peers:
+        console.print("No peer is listed: everybody who calls the right AE title may come in.")
+        return
+    table = Table("Name", "AE title", "Address", "May call", "Services", "Listed by", "Note")
+    for peer in peers:
+        table.add_row(
+            *(escape(text) for text in (peer.name, peer.ae_title, peer.address or "any")),
+            escape(", ".join(peer.called_ae) or "any"),
+            ", ".join(service.value for service in peer.services),
+            escape(peer.source),
+            escape(peer.note),
+        )
+    console.print(table)
+
+
+def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """Refused callers, each with the command that lets it in."""
+    if not rows:
+        console.print("Nobody was refused for who he is.")
+    for row in rows:
+        who = f"{row['calling_ae'] or '?'}@{row['address']}"
+        times = f"{row['times']} times, last {_time(row['opened_at'])}"
+        console.print(f"{who} calling {row['called_ae'] or '?'}: {times}", markup=False)
+        console.print(f"    {row['advice']}", markup=False)
 
 
 def print_answers(

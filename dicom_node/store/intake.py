@@ -1,11 +1,11 @@
-"""The ledger's record of associations and of the instances that came with them."""
+"""The ledger's record of the instances that came."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
 
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.study import StudyState
@@ -40,39 +40,6 @@ class IntakeLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def open_association(self, called_ae: str, calling_ae: str, address: str) -> int:
-        """Record that a peer has come in; returns the association's id."""
-        with self._database.write() as connection:
-            result = connection.execute(
-                insert(t.associations).values(
-                    called_ae=called_ae,
-                    calling_ae=calling_ae,
-                    address=address,
-                    opened_at=now(connection),
-                )
-            )
-            key = result.inserted_primary_key
-            assert key is not None  # noqa: S101 - an INSERT of one row always has its key
-            return int(key[0])
-
-    def close_association(self, association_id: int, ending: str, objects: int, size: int) -> None:
-        """Record how an association ended (released, aborted, lost)."""
-        with self._database.write() as connection:
-            connection.execute(
-                update(t.associations)
-                .where(t.associations.c.id == association_id)
-                .values(closed_at=now(connection), ending=ending, objects=objects, bytes=size)
-            )
-
-    def close_lost_associations(self) -> None:
-        """At start: associations that a crash left open are over."""
-        with self._database.write() as connection:
-            connection.execute(
-                update(t.associations)
-                .where(t.associations.c.closed_at.is_(None))
-                .values(closed_at=now(connection), ending="node restarted")
-            )
 
     def record_instance(self, received: Received) -> Intake:
         """Make one instance part of its study; idempotent for the same bytes.
@@ -128,6 +95,7 @@ def _study_of(
         patient_id=header.patient_id,
         accession_number=header.accession_number,
         calling_ae=received.calling_ae,
+        called_ae=_called_ae(received),
         state=(StudyState.CLOSED if own else StudyState.OPEN).value,
         reason=OWN_RESULT if own else "",
         opened_at=at,
@@ -148,6 +116,14 @@ def _study_of(
             actor="receive",
         )
     return study
+
+
+def _called_ae(received: Received) -> ColumnElement[str]:
+    """Which of our AE titles the association called; none where it is not known."""
+    called = select(t.associations.c.called_ae).where(
+        t.associations.c.id == received.association_id
+    )
+    return func.coalesce(called.scalar_subquery(), "")
 
 
 def _judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dicom_node.store.associations import AssociationLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
@@ -9,6 +10,7 @@ from dicom_node.store.fallbacks import FallbackLedger
 from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
+from dicom_node.store.peers import PeerLedger
 from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
@@ -21,6 +23,8 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.database = Database(url)
+        self.associations = AssociationLedger(self.database)
+        self.peers = PeerLedger(self.database)
         self.intake = IntakeLedger(self.database)
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)

@@ -24,6 +24,7 @@ class StudyLine:
     patient_id: str
     accession_number: str
     calling_ae: str
+    called_ae: str  # which of our AE titles; empty where it is not known
     images: int
     state: str  # of the study while it waits, of its newest job afterwards
     reason: str
@@ -167,6 +168,7 @@ def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:
         patient_id=study.patient_id,
         accession_number=study.accession_number,
         calling_ae=study.calling_ae,
+        called_ae=study.called_ae,
         images=int(images),
         state=str(state),
         reason=str(reason),

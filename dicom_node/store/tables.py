@@ -69,9 +69,30 @@ associations = Table(
     Column("address", String(64), nullable=False),
     Column("opened_at", TIME, nullable=False),
     Column("closed_at", TIME),
-    Column("ending", String(40)),
+    Column("ending", String(40)),  # domain.association.Ending
     Column("objects", Integer, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
+    Column("peer", String(80), nullable=False, default="", server_default=""),  # taken for
+    Column("contexts", JSON, nullable=False, default=list, server_default="[]"),
+    Column("refused", Integer, nullable=False, default=0, server_default="0"),  # objects
+    Column("reason", Text, nullable=False, default="", server_default=""),
+    Column("code", String(40), nullable=False, default="", server_default=""),  # what went wrong
+    Column("advice", Text, nullable=False, default="", server_default=""),
+    Index(None, "opened_at"),
+    Index(None, "code"),
+)
+
+peers = Table(
+    "peers",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("ae_title", String(16), nullable=False),
+    Column("address", String(255), nullable=False),  # IP, CIDR or host name; empty: anywhere
+    Column("called_ae", JSON, nullable=False),  # AE titles of ours; empty: any
+    Column("services", JSON, nullable=False),  # domain.peer.Service
+    Column("note", Text, nullable=False),
+    Column("added_at", TIME, nullable=False),
+    Column("added_by", String(200), nullable=False),
 )
 
 studies = Table(
@@ -82,6 +103,7 @@ studies = Table(
     Column("patient_id", Text, nullable=False),
     Column("accession_number", Text, nullable=False),
     Column("calling_ae", String(16), nullable=False),
+    Column("called_ae", String(16), nullable=False, default="", server_default=""),
     *_state(StudyState),
     Column("reason", Text, nullable=False, default=""),
     Column("hold_code", String(40)),  # set at intake: the next job starts HELD

@@ -22,8 +22,9 @@ from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.ledger import Ledger
+from dicom_node.web.associations import AssociationPages
 from dicom_node.web.health import Health
-from dicom_node.web.pages import Pages
+from dicom_node.web.pages import Pages, templates
 
 STATIC = Path(__file__).parent / "static"
 # Nothing inline and nothing from elsewhere: a hostile header of an image can run no script here.
@@ -50,7 +51,9 @@ def make_app(
 ) -> Starlette:
     """The status page; ``clock`` gives seconds since 1970."""
     version = distribution_version("faps-node")
-    pages = Pages(settings, ledger, archive, version=version, clock=clock)
+    house_templates = templates(settings, version)
+    pages = Pages(settings, ledger, archive, house_templates, clock=clock)
+    visits = AssociationPages(settings, ledger, house_templates, clock=clock)
     health = Health(ledger, archive, version=version)
     errors = Errors(pages)
     return Starlette(
@@ -63,6 +66,9 @@ def make_app(
             Route("/study/{uid}/birads", pages.assess, methods=["POST"]),
             Route("/study/{uid}/{job}/report", pages.report),
             Route("/study/{uid}/{job}/{role}/{key}.png", pages.picture),
+            Route("/associations", visits.newest),
+            Route("/peers", visits.add, methods=["POST"]),
+            Route("/associations/now", visits.fragment),
             Route("/live", health.live),
             Route("/ready", health.ready),
             Route("/metrics", health.metrics),

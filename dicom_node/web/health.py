@@ -46,7 +46,8 @@ class Health:
             counts = self._ledger.overview.counts()
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
             replaced = self._ledger.fallbacks.counts()
-            text = metrics.exposition(counts, bundles, self._version, replaced)
+            associations = self._ledger.associations.counts()
+            text = metrics.exposition(counts, bundles, self._version, replaced, associations)
         except LedgerError:
             text = metrics.exposition(None, (), self._version)
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, **_NO_STORE})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dicom_node.domain.assessment import CATEGORIES, category_of
@@ -22,13 +21,13 @@ from dicom_node.store.ledger import Ledger
 from dicom_node.store.overview import StudySheet
 from dicom_node.web import figures
 from dicom_node.web.exams import SHOWN, ExamList
+from dicom_node.web.forms import from_our_own_page, small_form
 from dicom_node.web.records import RecordShelf
 from dicom_node.web.report import report_page
 from dicom_node.web.study import study_page
 from dicom_node.web.words import STATES, view_words
 
 WORKER_ALIVE_S = 30.0
-MAX_FORM_BYTES = 2048
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURE_ROLES = frozenset({"preview", "heat_map"})
 # What was written for a job never changes, but patients' images shall not stay in a browser long.
@@ -36,7 +35,7 @@ _PICTURE_CACHE = "private, max-age=3600, immutable"
 _PAGE_CACHE = "no-store"  # pages name patients: nothing of them stays behind in a browser
 
 
-def templates() -> Environment:
+def templates(settings: Settings, version: str) -> Environment:
     """Templates that escape whatever they are given and complain about what is missing."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -55,8 +54,21 @@ def templates() -> Environment:
         "percent": figures.percent,
         "view_words": view_words,
     }
-    environment.globals["count"] = figures.count
+    environment.globals |= {
+        "count": figures.count,
+        "version": version,
+        "listener": settings.listener,
+        "profiles": settings.listener.ae_titles,
+    }
     return environment
+
+
+def rendered(
+    environment: Environment, template: str, values: Mapping[str, object], status: int = 200
+) -> Response:
+    """A page that nobody keeps: it may name patients."""
+    text = environment.get_template(template).render(values)
+    return HTMLResponse(text, status_code=status, headers={"Cache-Control": _PAGE_CACHE})
 
 
 class Pages:
@@ -67,8 +79,8 @@ class Pages:
         settings: Settings,
         ledger: Ledger,
         archive: Archive,
+        house_templates: Environment,
         *,
-        version: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -79,8 +91,7 @@ class Pages:
         expected = settings.completeness.expected_views
         self._expected = expected
         self._exams = ExamList(ledger, self._shelf, expected, clock)
-        self._templates = templates()
-        self._templates.globals |= {"version": version, "listener": settings.listener}
+        self._templates = house_templates
 
     def exams(self, _request: Request) -> Response:
         """The list of exams."""
@@ -95,7 +106,7 @@ class Pages:
 
         The words come in the body of a POST, because whatever stands in a URL ends up in logs.
         """
-        fields = await _form(request)
+        fields = await small_form(request)
         return await run_in_threadpool(self._search, fields.get("q", ""))
 
     def study(self, request: Request) -> Response:
@@ -108,8 +119,8 @@ class Pages:
 
     async def assess(self, request: Request) -> Response:
         """A radiologist's BI-RADS category for one breast."""
-        _from_our_own_page(request)
-        fields = await _form(request)
+        from_our_own_page(request)
+        fields = await small_form(request)
         return await run_in_threadpool(self._assess, request, fields)
 
     def picture(self, request: Request) -> Response:
@@ -196,8 +207,7 @@ class Pages:
         return sheet
 
     def _html(self, template: str, values: Mapping[str, object], status: int = 200) -> Response:
-        text = self._templates.get_template(template).render(values)
-        return HTMLResponse(text, status_code=status, headers={"Cache-Control": _PAGE_CACHE})
+        return rendered(self._templates, template, values, status)
 
 
 def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, str]]:
@@ -216,26 +226,3 @@ def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, st
         ("objects replaced", deliveries.get("replaced", 0), "warn"),
     ]
     return [*always, *(figure for figure in sometimes if figure[1])]
-
-
-def _from_our_own_page(request: Request) -> None:
-    """Refuse what a page of somebody else's made the browser send."""
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin")
-    strange = origin is not None and origin.partition("://")[2] != request.headers.get("Host")
-    if site not in {"same-origin", "none"} or strange:
-        raise HTTPException(403, "The request came from another site; use this node's own page.")
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form, trimmed; the first of each name."""
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_FORM_BYTES:
-                raise HTTPException(413, "The text is too long: an identifier is enough.")
-    except ClientDisconnect:
-        return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
-    return {name: values[0].strip() for name, values in fields.items()}

@@ -21,6 +21,7 @@ from typer.main import get_command
 
 from dicom_node.__main__ import app as dicom_node_app
 from dicom_node.domain import delivery, dimse, job
+from dicom_node.sections import KnownPeer
 from dicom_node.settings import Destination, Worker, load_settings
 from worker.__main__ import app as faps_app
 from worker.tasks import analyse_job
@@ -58,8 +59,10 @@ def test_the_example_settings_are_the_defaults(repository: Path) -> None:
 
 def test_every_setting_stands_in_the_example_with_its_default(example: str) -> None:
     shown = tomllib.loads(with_every_key(example))
-    shown.pop("destinations")
-    defaults = load_settings(None).model_dump(mode="json", exclude={"destinations"})
+    lists = {"destinations", "peers"}
+    assert lists <= set(shown)
+    defaults = load_settings(None).model_dump(mode="json", exclude=lists)
+    shown = {name: keys for name, keys in shown.items() if name not in lists}
     assert {name: set(keys) for name, keys in shown.items()} == {
         name: set(keys) for name, keys in defaults.items()
     }
@@ -76,11 +79,12 @@ def test_every_key_of_a_destination_is_shown_and_two_examples_load(
     file = tmp_path / "node.toml"
     file.write_text(with_every_key(example))
     assert len(load_settings(file).destinations) == 2
-    first, *_ = tomllib.loads(file.read_text())["destinations"]
-    assert set(first) == set(Destination.model_fields)
-    for name, field in Destination.model_fields.items():
-        if not field.is_required():
-            assert first[name] == to_jsonable_python(field.default), name
+    for section, model in (("destinations", Destination), ("peers", KnownPeer)):
+        first, *_ = tomllib.loads(file.read_text())[section]
+        assert set(first) == set(model.model_fields)
+        for name, field in model.model_fields.items():
+            if not field.is_required():
+                assert first[name] == to_jsonable_python(field.default), name
 
 
 def test_every_key_of_the_example_is_explained(example: str) -> None:

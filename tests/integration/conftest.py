@@ -19,6 +19,7 @@ from tests.integration.databases import (
     postgres_programs,
     running_postgres,
 )
+from tests.integration.door import Door, MakeDoor
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 _number = count()
@@ -92,3 +93,18 @@ def unmigrated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Datab
     database = Database(url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def make_door(tmp_path: Path) -> Iterator[MakeDoor]:
+    """Opens ports with their log; all are closed at the end."""
+    doors: list[Door] = []
+
+    def make(**settings: object) -> Door:
+        doors.append(Door(tmp_path / "data", **settings))
+        return doors[-1]
+
+    yield make
+    for door in doors:
+        door.port.close()
+        door.hospital.ledger.close()

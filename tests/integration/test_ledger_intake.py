@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from dicom_node.domain.association import Diagnosis, End, Ending, Visit
 from dicom_node.domain.instance import OWN_RESULT, ImageKind, InstanceHeader
 from dicom_node.store import tables as t
 from dicom_node.store.intake import Intake
@@ -30,6 +31,8 @@ from tests.integration.ledger_acts import (
     sha256,
     study_row,
 )
+
+MODALITY = Visit(called_ae="FAPS", calling_ae="MODALITY", address="10.0.0.7")
 
 
 def _instances(ledger: Ledger) -> list[tuple[str, str]]:
@@ -175,11 +178,12 @@ def test_two_receivers_of_one_new_study_lose_nothing(ledger: Ledger) -> None:
 
 
 def test_a_study_knows_whether_its_sender_is_still_connected(ledger: Ledger) -> None:
-    association = ledger.intake.open_association("FAPS", "MODALITY", "10.0.0.7")
-    other = ledger.intake.open_association("FAPS", "OTHER", "10.0.0.8")
+    association = ledger.associations.open(MODALITY)
+    other = ledger.associations.open(replace(MODALITY, calling_ae="OTHER"))
     receive(ledger, low_energy(), association_id=association)
     assert open_study(ledger).arrival.association_open
-    ledger.intake.close_association(association, "released", 1, 1000)
+    end = End(ending=Ending.RELEASED, objects=1, size=1000)
+    ledger.associations.close(association, end, Diagnosis())
     assert not open_study(ledger).arrival.association_open
     (row,) = rows(ledger, select(t.associations).where(t.associations.c.id == association))
     assert (row.ending, row.objects, row.bytes) == ("released", 1, 1000)
@@ -187,9 +191,9 @@ def test_a_study_knows_whether_its_sender_is_still_connected(ledger: Ledger) -> 
 
 
 def test_a_restart_ends_the_associations_of_the_time_before(ledger: Ledger) -> None:
-    association = ledger.intake.open_association("FAPS", "MODALITY", "10.0.0.7")
+    association = ledger.associations.open(MODALITY)
     receive(ledger, low_energy(), association_id=association)
-    ledger.intake.close_lost_associations()
+    ledger.associations.close_lost()
     assert not open_study(ledger).arrival.association_open
 
 

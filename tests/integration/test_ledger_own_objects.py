@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from dicom_node.domain.association import Visit
 from dicom_node.domain.instance import OWN_RESULT, ImageKind, InstanceHeader
 from dicom_node.domain.study import CompletenessRule, Verdict, judge
 from dicom_node.store import tables as t
@@ -78,7 +79,9 @@ def test_a_study_that_began_with_a_result_of_ours_is_analysed_as_any_other(ledge
 
 
 def test_results_that_come_back_for_hours_do_not_delay_an_exam(ledger: Ledger) -> None:
-    association = ledger.intake.open_association("FAPS", "PACS", "10.0.0.9")
+    association = ledger.associations.open(
+        Visit(called_ae="FAPS", calling_ae="PACS", address="10.0.0.9")
+    )
     for image in (low_energy(), recombined()):
         receive(ledger, image)
     before = open_study(ledger)

@@ -1,0 +1,249 @@
+"""Who calls the DICOM port: every association judged, counted and written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+from weakref import WeakKeyDictionary, WeakSet
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    StorageCommitmentPushModel,
+    Verification,
+)
+
+from dicom_node.domain.association import (
+    UNANSWERED,
+    Contexts,
+    End,
+    Ending,
+    House,
+    Refusal,
+    Tally,
+    Visit,
+    diagnose,
+)
+from dicom_node.domain.peer import Service, Stranger
+from dicom_node.errors import LedgerError
+from dicom_node.guest_list import GuestList
+from dicom_node.logs import logger
+from dicom_node.settings import Settings
+from dicom_node.store.ledger import Ledger
+
+TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
+REMEMBERED = 4096
+# PS3.8 Table 9-21: result, source, diagnostic.
+_REJECTIONS: dict[tuple[int | None, ...], Refusal] = {
+    (1, 1, 3): Refusal.CALLER,
+    (1, 1, 7): Refusal.CALLED_AE,
+    (2, 3, 2): Refusal.TOO_MANY,
+}
+
+
+class Callers:
+    """The log of associations; ``left`` is called when one that was accepted has ended."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, left: Callable[[], None]) -> None:
+        listener = settings.listener
+        self._house = House(
+            titles=(listener.ae_title, *listener.ae_titles),
+            idle_s=listener.idle_s,
+            max_associations=listener.max_associations,
+        )
+        self._ledger = ledger
+        self._left = left
+        self._log = logger("callers")
+        self.guests = GuestList(settings, ledger)
+        self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
+        self._cut: WeakSet[Association] = WeakSet()
+        self._turned_away: dict[str, float] = {}
+        self._tallies: dict[Association, Tally] = {}
+        self._lock = threading.Lock()
+
+    def handlers(self) -> list[tuple[object, Callable[..., object]]]:
+        """What the port shall call."""
+        return [
+            (evt.EVT_REQUESTED, self.asked),
+            (evt.EVT_REJECTED, self.rejected),
+            (evt.EVT_ESTABLISHED, self.opened),
+            (evt.EVT_ACSE_RECV, self.heard),
+            (evt.EVT_RELEASED, lambda event: self.closed(event.assoc, Ending.RELEASED)),
+            (evt.EVT_ABORTED, lambda event: self.closed(event.assoc, Ending.ABORTED)),
+            (evt.EVT_CONN_CLOSE, lambda event: self.closed(event.assoc, Ending.LOST)),
+        ]
+
+    def tally(self, assoc: Association) -> Tally:
+        """Where the objects of an association are counted."""
+        with self._lock:
+            return self._tallies.get(assoc) or Tally()
+
+    def admits(self, address: str) -> bool:
+        """Whether somebody at this IP address may connect at all; asked before any thread."""
+        if self.guests.may_connect(address):
+            return True
+        now = time.monotonic()
+        if now - self._turned_away.get(address, -TOLD_EVERY_S) >= TOLD_EVERY_S:
+            if len(self._turned_away) >= REMEMBERED:
+                self._turned_away.clear()
+            self._turned_away[address] = now
+            visit = Visit(called_ae="", calling_ae="", address=address)
+            why = f"No peer may call from {address}; the connection was closed at once"
+            self._write_rejection(visit, Refusal.ADDRESS, why)
+        return False
+
+    def asked(self, event: evt.Event) -> None:
+        """A peer requests an association: let it go on, or reject it (PS3.8 7.1.1.9)."""
+        assoc = event.assoc
+        try:
+            visit = visit_of(assoc)
+            if visit.called_ae not in self._house.titles:
+                return  # the library rejects it: it calls somebody else
+            # The library compares the called title with this one.
+            assoc.acceptor.ae_title = visit.called_ae
+            verdict = self.guests.judge(visit)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must let nobody in
+            self._log.error("caller not judged", error=error)
+            self._turn_away(assoc, (2, 1, 1))
+            return
+        if isinstance(verdict, Stranger):
+            self._write_rejection(visit, verdict.refusal, verdict.words)
+            self._turn_away(assoc, (1, 1, 3))
+        elif verdict:
+            self._peers[assoc] = ", ".join(sorted({peer.name for peer in verdict}))[:80]
+            allowed = {service for peer in verdict for service in peer.services}
+            assoc.acceptor.supported_contexts = [
+                context
+                for context in assoc.acceptor.supported_contexts
+                if _service(str(context.abstract_syntax)) in allowed
+            ]
+
+    @staticmethod
+    def _turn_away(assoc: Association, answer: tuple[int, int, int]) -> None:
+        assoc.acse.send_reject(*answer)
+        assoc.kill()  # as the library does it: not before the answer has gone out
+
+    def rejected(self, event: evt.Event) -> None:
+        """A peer was not let in, by the library's own rules."""
+        answer = cast("A_ASSOCIATE", event.assoc.acceptor.primitive)
+        code = (answer.result, answer.result_source, answer.diagnostic)
+        refusal = _REJECTIONS.get(code, Refusal.OTHER)
+        self._write_rejection(visit_of(event.assoc), refusal, "")
+
+    def opened(self, event: evt.Event) -> None:
+        """A peer has come in."""
+        visit = replace(visit_of(event.assoc), peer=self._peers.get(event.assoc, ""))
+        tally = Tally(visit=visit)
+        try:
+            tally.association_id = self._ledger.associations.open(visit)
+        except LedgerError as error:
+            # The objects that follow will be answered A700 themselves if this goes on.
+            self._log.error("association not recorded", reason=str(error))
+        with self._lock:
+            self._tallies[event.assoc] = tally
+        if event.assoc.is_aborted:  # by a node that stops: before there was anything to close
+            self.closed(event.assoc, Ending.ABORTED)
+
+    def heard(self, event: evt.Event) -> None:
+        """Note who said A-ABORT: the connection is closed before anybody else learns of it."""
+        if isinstance(getattr(event, "primitive", None), A_ABORT | A_P_ABORT):
+            self.tally(event.assoc).aborted_by_peer = True
+
+    def closed(self, assoc: Association, ending: Ending) -> None:
+        """A peer has gone, for whatever reason; only the first word of it counts."""
+        with self._lock:
+            tally = self._tallies.pop(assoc, None)
+        if tally is None:
+            if ending is Ending.LOST and not assoc.acse.is_aborted():
+                self._cut.add(assoc)  # perhaps before it was opened here
+            return
+        # PS3.8 9.2: after A-ABORT the connection closes, and that is heard of first. A lost
+        # connection puts its own A-P-ABORT into the queue only afterwards.
+        said = tally.aborted_by_peer or assoc.acse.is_aborted()
+        if assoc in self._cut:
+            ending = Ending.LOST
+        elif ending is Ending.LOST and said:
+            ending = Ending.ABORTED
+        elif ending is Ending.ABORTED and not said:
+            ending = Ending.IDLE if assoc.dul.idle_timer_expired() else Ending.ENDED_HERE
+        end = tally.end(ending)
+        diagnosis = diagnose(tally.visit, end, self._house)
+        self._say(tally.visit, end, diagnosis.code)
+        try:
+            if tally.association_id is not None:
+                self._ledger.associations.close(tally.association_id, end, diagnosis)
+        except LedgerError as error:
+            self._log.error("end of association not recorded", reason=str(error))
+        self._left()
+
+    def _write_rejection(self, visit: Visit, refusal: Refusal, why: str) -> None:
+        end = End(ending=Ending.REJECTED, complaint=why, refusal=refusal)
+        diagnosis = diagnose(visit, end, self._house)
+        self._say(visit, end, diagnosis.code)
+        try:
+            self._ledger.associations.reject(visit, end, diagnosis)
+        except LedgerError as error:
+            self._log.error("rejected association not recorded", reason=str(error))
+
+    def _say(self, visit: Visit, end: End, code: str) -> None:
+        self._log.info(
+            f"association {end.ending.value}",
+            ae=visit.calling_ae,
+            called_ae=visit.called_ae,
+            address=visit.address,
+            objects=end.objects,
+            bytes=end.size,
+            code=code,
+        )
+
+
+def _service(abstract_syntax: str) -> Service:
+    """What a presentation context is for."""
+    others = {Verification: Service.ECHO, StorageCommitmentPushModel: Service.COMMITMENT}
+    return others.get(abstract_syntax, Service.STORE)
+
+
+def visit_of(assoc: Association) -> Visit:
+    """Who came, what was proposed and, once that is known, what was answered."""
+    request = cast("A_ASSOCIATE", assoc.requestor.primitive)
+    answers = {
+        context.context_id: context
+        for context in (*assoc.accepted_contexts, *assoc.rejected_contexts)
+    }
+    proposed = [
+        (context, answers.get(context.context_id))
+        for context in request.presentation_context_definition_list
+    ]
+    return Visit(
+        called_ae=plain(request.called_ae_title),
+        calling_ae=plain(request.calling_ae_title),
+        address=str(assoc.requestor.address),
+        contexts=_contexts(proposed),
+    )
+
+
+def plain(text: object, longest: int = 16) -> str:
+    """An AE title or UID as anybody may send it, harmless to databases, logs, terminals."""
+    return "".join(c if " " <= c <= "~" else "?" for c in str(text).strip())[:longest]
+
+
+def _contexts(
+    proposed: list[tuple[PresentationContext, PresentationContext | None]],
+) -> tuple[Contexts, ...]:
+    """Contexts that differ only in their class, put together: senders propose up to 128."""
+    groups: dict[tuple[tuple[str, ...], int, str], dict[str, None]] = {}
+    for context, answer in proposed:
+        syntaxes = tuple(plain(uid, 64) for uid in context.transfer_syntax)
+        result = UNANSWERED if answer is None or answer.result is None else answer.result
+        accepted = "" if answer is None or result else str(answer.transfer_syntax[0])
+        key = (syntaxes, result, accepted)
+        groups.setdefault(key, {})[plain(context.abstract_syntax, 64)] = None
+    return tuple(
+        Contexts(classes=tuple(classes), syntaxes=syntaxes, result=result, accepted=accepted)
+        for (syntaxes, result, accepted), classes in groups.items()
+    )

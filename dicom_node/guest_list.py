@@ -1,0 +1,76 @@
+"""Everybody who may come in, from the settings and the ledger, with host names looked up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+from dicom_node.domain.association import Visit
+from dicom_node.domain.peer import Peer, Service, Stranger, judge, may_connect
+from dicom_node.errors import LedgerError
+from dicom_node.logs import logger
+from dicom_node.settings import Settings
+from dicom_node.store.ledger import Ledger
+
+LOOKED_UP_FOR_S = 60.0
+
+
+class GuestList:
+    """Whoever is on it may come in; while it is empty, everybody may."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._configured = configured(settings)
+        # A destination calls back to confirm what it keeps (PS3.4 J.3.3): on no list, yet known.
+        self._destinations = tuple(
+            Peer(
+                name=destination.name,
+                ae_title=destination.ae_title,
+                address=destination.host,
+                services=(Service.ECHO, Service.COMMITMENT),
+                source="destination",
+            )
+            for destination in settings.destinations
+        )
+        self._ledger = ledger
+        self._added: tuple[Peer, ...] = ()
+        self._names: dict[str, tuple[float, frozenset[str]]] = {}
+        self._lock = threading.Lock()
+
+    def peers(self) -> tuple[Peer, ...]:
+        """All of them now; none when everybody may come in."""
+        try:
+            self._added = self._ledger.peers.all()
+        except LedgerError as error:
+            logger("callers").error("peers not read, the last known count", reason=str(error))
+        listed = (*self._configured, *self._added)
+        return (*listed, *self._destinations) if listed else ()
+
+    def judge(self, visit: Visit) -> tuple[Peer, ...] | Stranger:
+        """The peers that a caller may be (none is needed while there are none)."""
+        peers = self.peers()
+        return judge(visit, peers, self._resolve) if peers else ()
+
+    def may_connect(self, address: str) -> bool:
+        """Whether any peer may call from this IP address."""
+        return may_connect(address, self.peers(), self._resolve)
+
+    def _resolve(self, host: str) -> frozenset[str]:
+        with self._lock:
+            until, found = self._names.get(host, (0.0, frozenset()))
+        if time.monotonic() < until:
+            return found
+        try:
+            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = frozenset(str(answer[4][0]) for answer in answers)
+        except OSError as error:
+            # What was true a minute ago is the best guess while the name server is away.
+            logger("callers").warning("host name not found", address=host, error=error)
+        with self._lock:
+            self._names[host] = (time.monotonic() + LOOKED_UP_FOR_S, found)
+        return found
+
+
+def configured(settings: Settings) -> tuple[Peer, ...]:
+    """The peers of node.toml."""
+    return tuple(peer.known() for peer in settings.peers)

@@ -1,0 +1,156 @@
+"""The ledger's log of associations: who came, what was agreed, how it ended, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, func, insert, not_, select, update
+
+from dicom_node.domain.association import (
+    STRANGERS,
+    Contexts,
+    Diagnosis,
+    End,
+    Ending,
+    Visit,
+)
+from dicom_node.store import tables as t
+from dicom_node.store.database import Database, now
+
+KEPT_S = 90 * 86400.0
+KEPT_ROWS = 20_000  # a storm of callers must not fill the disk
+
+
+class AssociationLedger:
+    """What the listener writes of its callers, and what people read of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, visit: Visit) -> int:
+        """Record that a peer has come in; returns the association's id."""
+        with self._database.write() as connection:
+            result = connection.execute(
+                insert(t.associations).values(**_who(visit), opened_at=now(connection))
+            )
+            key = result.inserted_primary_key
+            assert key is not None  # noqa: S101 - an INSERT of one row always has its key
+            return int(key[0])
+
+    def close(self, association_id: int, end: End, diagnosis: Diagnosis) -> None:
+        """Record how an association ended, and what to do about it."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(t.associations)
+                .where(t.associations.c.id == association_id)
+                .values(**_how(end, diagnosis), closed_at=now(connection))
+            )
+
+    def reject(self, visit: Visit, end: End, diagnosis: Diagnosis) -> None:
+        """Record an association that was not accepted."""
+        with self._database.write() as connection:
+            at = now(connection)
+            connection.execute(
+                insert(t.associations).values(
+                    **_who(visit), **_how(end, diagnosis), opened_at=at, closed_at=at
+                )
+            )
+
+    def close_lost(self) -> None:
+        """At start: associations that a crash left open are over."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(t.associations)
+                .where(t.associations.c.closed_at.is_(None))
+                .values(
+                    closed_at=now(connection),
+                    ending=Ending.RESTARTED.value,
+                    code=Ending.RESTARTED.name.lower(),
+                    advice="The node ended without notice; the sender has to send the rest again.",
+                )
+            )
+
+    def newest(self, limit: int = 100, *, failed: bool = False) -> list[dict[str, Any]]:
+        """The newest associations first, or only those that did not go well."""
+        a = t.associations
+        query = select(a).order_by(a.c.opened_at.desc(), a.c.id.desc()).limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(a.c.code != "") if failed else query)
+            return [{**row._mapping, "contexts": contexts_from(row.contexts)} for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+
+    def strangers(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Callers that were refused for who they are: each once, the newest first."""
+        a = t.associations
+        newest = (
+            select(
+                func.max(a.c.id).label("id"),
+                func.count().label("times"),
+                func.min(a.c.opened_at).label("first_at"),
+            )
+            .where(a.c.code.in_([refusal.value for refusal in STRANGERS]))
+            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address)
+            .subquery()
+        )
+        query = (
+            select(a, newest.c.times, newest.c.first_at)
+            .join(newest, newest.c.id == a.c.id)
+            .order_by(a.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+
+    def counts(self) -> dict[str, int]:
+        """How many associations of the log ended in which way; open ones as ``"open"``."""
+        a = t.associations
+        query = select(func.coalesce(a.c.ending, "open"), func.count()).group_by(a.c.ending)
+        with self._database.read() as connection:
+            return {str(ending): int(number) for ending, number in connection.execute(query)}
+
+    def prune(self) -> int:
+        """Forget what is old, and the oldest of too many; never what an image came with."""
+        a = t.associations
+        with self._database.write() as connection:
+            newest = select(func.max(a.c.id)).scalar_subquery()
+            old: ColumnElement[bool] = (a.c.closed_at < now(connection) - KEPT_S) | (
+                a.c.closed_at.is_not(None) & (a.c.id < newest - KEPT_ROWS)
+            )
+            used = exists().where(t.instances.c.association_id == a.c.id)
+            return connection.execute(delete(a).where(old, not_(used))).rowcount
+
+
+def contexts_from(stored: Iterable[dict[str, Any]]) -> tuple[Contexts, ...]:
+    """Contexts as the ledger keeps them."""
+    return tuple(
+        Contexts(
+            classes=tuple(group["classes"]),
+            syntaxes=tuple(group["syntaxes"]),
+            result=group["result"],
+            accepted=group["accepted"],
+        )
+        for group in stored
+    )
+
+
+def _who(visit: Visit) -> dict[str, object]:
+    return {
+        "called_ae": visit.called_ae,
+        "calling_ae": visit.calling_ae,
+        "address": visit.address,
+        "peer": visit.peer,
+        "contexts": [asdict(group) for group in visit.contexts],
+    }
+
+
+def _how(end: End, diagnosis: Diagnosis) -> dict[str, object]:
+    return {
+        "ending": end.ending.value,
+        "objects": end.objects,
+        "bytes": end.size,
+        "refused": end.refused,
+        "reason": end.complaint,
+        "code": diagnosis.code,
+        "advice": diagnosis.advice,
+    }

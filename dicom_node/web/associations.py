@@ -1,0 +1,109 @@
+"""The page of associations: who called, how it went, what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment
+from pydantic import ValidationError
+from pydicom.uid import UID
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from dicom_node.domain.association import Contexts
+from dicom_node.domain.dimse import class_name
+from dicom_node.domain.peer import Peer
+from dicom_node.errors import LedgerError
+from dicom_node.guest_list import configured
+from dicom_node.sections import KnownPeer
+from dicom_node.settings import Settings
+from dicom_node.store.ledger import Ledger
+from dicom_node.web.forms import from_our_own_page, small_form
+from dicom_node.web.pages import rendered
+
+SHOWN = 100
+# PS3.8 Table 9-18.
+_ANSWERS = {
+    -1: "not answered",
+    0: "accepted",
+    1: "rejected by the user",
+    2: "rejected, no reason",
+    3: "class not taken",
+    4: "no common transfer syntax",
+}
+
+
+class AssociationPages:
+    """Endpoints for people."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        house_templates: Environment,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._configured = configured(settings)
+        self._templates = house_templates
+        self._clock = clock
+
+    def newest(self, _request: Request) -> Response:
+        """The newest associations."""
+        return rendered(self._templates, "associations.html", self._values())
+
+    def fragment(self, _request: Request) -> Response:
+        """What of the page changes."""
+        return rendered(self._templates, "associations_fragment.html", self._values())
+
+    async def add(self, request: Request) -> Response:
+        """Let a refused caller in."""
+        from_our_own_page(request)
+        fields = await small_form(request)
+        return await run_in_threadpool(self._add, fields.get("ae", ""), fields.get("address", ""))
+
+    def _add(self, ae_title: str, address: str) -> Response:
+        refused = {
+            (row["calling_ae"], row["address"]) for row in self._ledger.associations.strangers()
+        }
+        if not ae_title or (ae_title, address) not in refused:
+            raise HTTPException(409, "No such caller was refused; reload the page.")
+        peers = (*self._configured, *self._ledger.peers.all())
+        taken = any(peer.name == ae_title for peer in peers)
+        try:
+            name = f"{ae_title} {address}" if taken else ae_title
+            peer = KnownPeer(name=name, ae_title=ae_title, address=address)
+            self._ledger.peers.add(peer.known(), "page")
+        except (ValidationError, LedgerError) as error:
+            raise HTTPException(409, f"{ae_title}@{address} cannot be added.") from error
+        return RedirectResponse("/associations", status_code=303)
+
+    def _strangers(self, peers: tuple[Peer, ...]) -> list[dict[str, Any]]:
+        """Refused callers that nobody has let in since."""
+        known = {(peer.ae_title, peer.address) for peer in peers}
+        rows = self._ledger.associations.strangers()
+        return [row for row in rows if (row["calling_ae"], row["address"]) not in known]
+
+    def _values(self) -> dict[str, object]:
+        peers = (*self._configured, *self._ledger.peers.all())
+        return {
+            "peers": peers,
+            "strangers": self._strangers(peers),
+            "rows": self._ledger.associations.newest(SHOWN),
+            "shown": SHOWN,
+            "told": told,
+            "now": self._clock(),
+        }
+
+
+def told(group: Contexts) -> tuple[str, str, str]:
+    """A group of presentation contexts as people read it: classes, answer, syntaxes."""
+    names = ", ".join(class_name(uid) for uid in group.classes)
+    syntaxes = group.syntaxes if group.result else (group.accepted,)
+    answer = _ANSWERS.get(group.result, f"result {group.result}")
+    return names, answer, ", ".join(UID(uid).name for uid in syntaxes)

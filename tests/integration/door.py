@@ -1,0 +1,59 @@
+"""A listening port with its log of associations, and calls to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from dicom_node.callers import Callers
+from dicom_node.listen import Port
+from dicom_node.receive import Receiver
+from tests.peers import free_port, wait_until
+from tests.web_builders import Hospital
+
+MG = DigitalMammographyXRayImageStorageForPresentation
+
+
+class Door:
+    """A listening port with its log; ``call`` opens an association to it."""
+
+    def __init__(self, folder: Path, peers: Sequence[Any] = (), **listener: Any) -> None:
+        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
+        self.hospital = Hospital(folder, extra=extra)
+        self.settings = self.hospital.settings.listener
+        self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
+        self.port = Port(self.settings, self.hospital.archive.spool, self.callers.admits)
+        receiver = Receiver(
+            self.hospital.archive,
+            self.hospital.ledger,
+            self.hospital.settings.input_rule,
+            self.callers,
+            lambda: None,
+        )
+        self.port.open([*self.callers.handlers(), *receiver.handlers()])
+
+    def call(
+        self, called: str = "FAPS", calling: str = "MODALITY", syntax: str = ExplicitVRLittleEndian
+    ) -> Association:
+        ae = AE(ae_title=calling)
+        ae.add_requested_context(MG, syntax)
+        return ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+
+    def row(self) -> dict[str, Any]:
+        """The only association of the log, once it has ended."""
+
+        def ended() -> dict[str, Any] | None:
+            rows = self.hospital.ledger.associations.newest()
+            return rows[0] if rows and rows[0]["closed_at"] is not None else None
+
+        found: dict[str, Any] = wait_until(ended, "the association in the log", 15)
+        assert len(self.hospital.ledger.associations.newest()) == 1
+        return found
+
+
+MakeDoor = Callable[..., Door]
