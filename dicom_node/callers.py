@@ -159,7 +159,7 @@ class Callers:
         with self._lock:
             tally = self._tallies.pop(assoc, None)
         if tally is None:
-            if ending is Ending.LOST and not assoc.acse.is_aborted():
+            if ending is Ending.LOST and not (assoc.is_aborted or assoc.acse.is_aborted()):
                 self._cut.add(assoc)  # perhaps before it was opened here
             return
         # PS3.8 9.2: after A-ABORT the connection closes, and that is heard of first. A lost
@@ -167,9 +167,11 @@ class Callers:
         said = tally.aborted_by_peer or assoc.acse.is_aborted()
         if assoc in self._cut:
             ending = Ending.LOST
+        elif ending is Ending.LOST and assoc.is_released:
+            ending = Ending.RELEASED
         elif ending is Ending.LOST and said:
             ending = Ending.ABORTED
-        elif ending is Ending.ABORTED and not said:
+        elif not said and (ending is Ending.ABORTED or assoc.is_aborted):
             ending = Ending.IDLE if assoc.dul.idle_timer_expired() else Ending.ENDED_HERE
         end = tally.end(ending)
         diagnosis = diagnose(tally.visit, end, self._house)
