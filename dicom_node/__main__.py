@@ -34,6 +34,7 @@ from dicom_node.settings import (
 )
 from dicom_node.show import print_sheet, print_studies
 from dicom_node.store.migrate import migrate as migrate_database
+from dicom_node.sweeping import sweep
 from dicom_node.taking_back import withdraw
 
 app = typer.Typer(
@@ -216,6 +217,7 @@ def resend(
 
 
 app.command()(withdraw)
+app.command()(sweep)
 app.command()(caller_commands.associations)
 app.add_typer(caller_commands.peers, name="peers")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):

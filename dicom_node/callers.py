@@ -159,19 +159,10 @@ class Callers:
         with self._lock:
             tally = self._tallies.pop(assoc, None)
         if tally is None:
-            if ending is Ending.LOST and not assoc.acse.is_aborted():
+            if ending is Ending.LOST and not (assoc.is_aborted or assoc.acse.is_aborted()):
                 self._cut.add(assoc)  # perhaps before it was opened here
             return
-        # PS3.8 9.2: after A-ABORT the connection closes, and that is heard of first. A lost
-        # connection puts its own A-P-ABORT into the queue only afterwards.
-        said = tally.aborted_by_peer or assoc.acse.is_aborted()
-        if assoc in self._cut:
-            ending = Ending.LOST
-        elif ending is Ending.LOST and said:
-            ending = Ending.ABORTED
-        elif ending is Ending.ABORTED and not said:
-            ending = Ending.IDLE if assoc.dul.idle_timer_expired() else Ending.ENDED_HERE
-        end = tally.end(ending)
+        end = tally.end(self._really(assoc, ending, tally))
         diagnosis = diagnose(tally.visit, end, self._house)
         self._say(tally.visit, end, diagnosis.code)
         try:
@@ -180,6 +171,21 @@ class Callers:
         except LedgerError as error:
             self._log.error("end of association not recorded", reason=str(error))
         self._left()
+
+    def _really(self, assoc: Association, ending: Ending, tally: Tally) -> Ending:
+        """How it ended: that the connection is closed is often heard of before the reason."""
+        # PS3.8 9.2: after A-ABORT the connection closes. One that is lost puts its own A-P-ABORT
+        # into the queue only after that was told.
+        by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()
+        if assoc in self._cut:
+            return Ending.LOST
+        if ending is Ending.LOST and assoc.is_released:
+            return Ending.RELEASED
+        if ending is Ending.LOST and by_peer:
+            return Ending.ABORTED
+        if not by_peer and (ending is Ending.ABORTED or assoc.is_aborted):
+            return Ending.IDLE if assoc.dul.idle_timer_expired() else Ending.ENDED_HERE
+        return ending
 
     def _write_rejection(self, visit: Visit, refusal: Refusal, why: str) -> None:
         end = End(ending=Ending.REJECTED, complaint=why, refusal=refusal)

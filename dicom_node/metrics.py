@@ -16,6 +16,7 @@ from dicom_node.domain.association import Ending
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
 from dicom_node.domain.study import StudyState
+from dicom_node.store.disk import Room
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
@@ -94,6 +95,24 @@ class _LedgerNumbers(Collector):
         return gauge
 
 
+class _Disk(Collector):
+    """The room on the data folder's disk."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def collect(self) -> Iterable[Metric]:
+        """Free bytes, and whether nothing is received for want of them."""
+        yield GaugeMetricFamily(
+            "faps_node_disk_free_bytes", "Free bytes of the data folder's disk", self._room.free
+        )
+        yield GaugeMetricFamily(
+            "faps_node_disk_short",
+            "Whether images are refused because the disk is too full",
+            float(bool(self._room.shortage)),
+        )
+
+
 class _Build(Collector):
     """Which version runs."""
 
@@ -113,6 +132,7 @@ def exposition(
     version: str,
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
     associations: Mapping[str, int] = MappingProxyType({}),
+    room: Room | None = None,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -126,5 +146,7 @@ def exposition(
         _LedgerNumbers(counts or {}, bundles, replaced, associations, ledger_up=counts is not None)
     )
     registry.register(_Build(version))
+    if room is not None:
+        registry.register(_Disk(room))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

@@ -18,9 +18,11 @@ from dicom_node.listen import Port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
 from dicom_node.receive import Receiver
+from dicom_node.retain import Retainer
 from dicom_node.settings import Settings, write_effective
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
+from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
@@ -89,7 +91,8 @@ class Node:
         plan = Loop("plan", self._plan)
         housekeep = Loop("housekeep", self._housekeep)
         withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
-        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep]
+        retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
+        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain]
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
@@ -98,7 +101,14 @@ class Node:
         for loop in self._loops:
             loop.start()
         callers = Callers(settings, ledger, assemble.wake)
-        receiver = Receiver(self.archive, ledger, settings.input_rule, callers, assemble.wake)
+        receiver = Receiver(
+            self.archive,
+            ledger,
+            settings.input_rule,
+            callers,
+            assemble.wake,
+            disk_of(settings).shortage,
+        )
         self._port = Port(settings.listener, self.archive.spool, callers.admits)
         self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
 

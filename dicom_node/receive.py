@@ -49,7 +49,9 @@ class Receiver:
         rule: InputRule,
         callers: Callers,
         arrived: Callable[[], None],
+        shortage: Callable[[], str] = lambda: "",
     ) -> None:
+        self._shortage = shortage
         self._rule = rule
         self._archive = archive
         self._ledger = ledger
@@ -94,6 +96,8 @@ class Receiver:
         return SUCCESS
 
     def _keep(self, event: evt.Event) -> Intake:
+        if why := self._shortage():
+            raise OutOfResources(why)
         request = _request(event)
         path = event.dataset_path
         header = scan(path, str(event.context.transfer_syntax), self._rule)
@@ -117,6 +121,8 @@ class Receiver:
             intake = self._ledger.intake.record_instance(received)
         except (ArchiveError, LedgerError) as error:
             raise OutOfResources(str(error)) from error
+        if intake is Intake.DUPLICATE and not self._archive.path(sha256).exists():
+            raise OutOfResources("its old file was removed at this moment, send it again")
         tally.objects += 1
         tally.bytes += size
         self._log.info(

@@ -127,6 +127,16 @@ class Storage(Section):
         "", description="SQLAlchemy URL; empty: SQLite in data_dir; or postgresql+psycopg://…"
     )
 
+    free_min_gb: float = Field(
+        5.0, ge=0, description="GiB that stay free on the disk; below it nothing is received"
+    )
+    free_min_percent: float = Field(
+        0.0, ge=0, le=90, description="The same as a part of the disk; the larger one counts"
+    )
+    keep_days: float = Field(
+        0.0, ge=0, description="Days after which images of delivered exams go; 0: never"
+    )
+
     @field_validator("ledger_url")
     @classmethod
     def _is_known(cls, url: str) -> str:

@@ -110,17 +110,44 @@ class Archive:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         return target
 
+    def remove(self, sha256: str) -> None:
+        """Remove a content that nothing needs any more, durably; one that is gone is no error.
+
+        Raises
+        ------
+        ArchiveError
+            When the disk does not let it go.
+
+        """
+        path = self.path(sha256)
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                _sync(path.parent)
+        except OSError as error:
+            raise ArchiveError(
+                f"object {sha256[:12]}… cannot be removed: {error.strerror}"
+            ) from None
+
+    def leftovers(self, older_than_s: float = 0.0) -> list[Path]:
+        """Spool files to which nobody has written for ``older_than_s`` seconds."""
+        old = []
+        for file in self.spool.iterdir():
+            with suppress(FileNotFoundError):  # kept or removed by its receiver meanwhile
+                if time.time() - file.stat().st_mtime >= older_than_s:
+                    old.append(file)
+        return old
+
     def sweep(self, older_than_s: float = 0.0) -> int:
         """Remove spool files that a crash or an aborted association left behind; how many.
 
         Files that were written to within ``older_than_s`` may still be growing and stay.
         """
         swept = 0
-        for leftover in self.spool.iterdir():
-            with suppress(FileNotFoundError):  # kept or removed by its receiver meanwhile
-                if time.time() - leftover.stat().st_mtime >= older_than_s:
-                    leftover.unlink()
-                    swept += 1
+        for leftover in self.leftovers(older_than_s):
+            with suppress(FileNotFoundError):
+                leftover.unlink()
+                swept += 1
         return swept
 
 

@@ -59,6 +59,7 @@ class IntakeLedger:
             ).scalars()
             hashes = set(known)
             if received.sha256 in hashes:
+                _is_back(connection, received)
                 return Intake.DUPLICATE
             intake, reason = _judge(header, study, own=own, conflict=bool(hashes))
             _insert(connection, received, study, intake, reason, at)
@@ -67,6 +68,20 @@ class IntakeLedger:
             elif header.assessments and not own and header.patient_id == study.patient_id:
                 _assess(connection, study, received, at)
             return intake
+
+
+def _is_back(connection: Connection, received: Received) -> None:
+    """An image that had been removed for its age came again: its file is there again."""
+    i = t.instances
+    connection.execute(
+        update(i)
+        .where(
+            i.c.sop_instance_uid == received.header.sop_instance_uid,
+            i.c.sha256 == received.sha256,
+            i.c.removed_at.is_not(None),
+        )
+        .values(removed_at=None, erased=0)
+    )
 
 
 def _was_made_here(connection: Connection, sop_instance_uid: str) -> bool:

@@ -12,6 +12,7 @@ from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
 from dicom_node.store.peers import PeerLedger
 from dicom_node.store.rechecks import RecheckLedger
+from dicom_node.store.retention import RetentionLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
@@ -25,6 +26,7 @@ class Ledger:
         self.database = Database(url)
         self.associations = AssociationLedger(self.database)
         self.peers = PeerLedger(self.database)
+        self.retention = RetentionLedger(self.database)
         self.intake = IntakeLedger(self.database)
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)

@@ -83,7 +83,9 @@ class Overview:
             ).one_or_none()
             if row is None:
                 return None
-            headers = [header for _, _, header in kept_instances(connection, row.id)]
+            headers = [
+                header for _, _, header in kept_instances(connection, row.id, removed_too=True)
+            ]
             return StudySheet(
                 line=_line(connection, row),
                 cells=grid(headers, expected),

@@ -104,9 +104,11 @@ def _rerun(connection: Connection, study: Row[tuple[object, ...]], at: float, ac
         raise LedgerError(f"study {uid}: still waits for images; send them")
     if job is not None and job.state in {JobState.QUEUED.value, JobState.ANALYSING.value}:
         raise LedgerError(f"study {uid}: is {job.state} already; wait for it")
-    if job is None and not kept_instances(connection, study.id):
-        raise LedgerError(f"study {uid}: holds no image to analyse")
     again = job is not None and _without_results(connection, job)
+    if not again and not kept_instances(connection, study.id):
+        raise LedgerError(
+            f"study {uid}: holds no image to analyse: none came, or storage.keep_days removed them"
+        )
     revision = study.revision + (job is not None and not again)
     connection.execute(
         update(t.studies)

@@ -125,14 +125,19 @@ def locked_study(connection: Connection, study_instance_uid: str) -> Row[tuple[o
 
 
 def kept_instances(
-    connection: Connection, study_id: int
+    connection: Connection, study_id: int, *, removed_too: bool = False
 ) -> Sequence[tuple[int, str, InstanceHeader]]:
-    """Id, hash and header of each instance that takes part in the study's exam."""
+    """Id, hash and header of each instance that takes part in the study's exam.
+
+    Those whose file was removed cannot be analysed again: they are for people to look at.
+    """
+    there = [] if removed_too else [t.instances.c.removed_at.is_(None)]
     rows = connection.execute(
         select(t.instances.c.id, t.instances.c.sha256, t.instances.c.header)
         .where(
             t.instances.c.study_id == study_id,
             t.instances.c.state == t.InstanceState.KEPT.value,
+            *there,
         )
         .order_by(t.instances.c.sop_instance_uid, t.instances.c.sha256)
     )

@@ -128,6 +128,8 @@ instances = Table(
     Column("received_at", TIME, nullable=False),
     *_state(InstanceState),
     Column("reason", Text, nullable=False, default=""),
+    Column("removed_at", TIME),  # by storage.keep_days; its file goes after this
+    Column("erased", Integer, nullable=False, default=0, server_default="0"),  # the file has gone
     UniqueConstraint("sop_instance_uid", "sha256"),
 )
 

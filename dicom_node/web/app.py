@@ -21,6 +21,7 @@ from dicom_node.errors import FapsNodeError
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
+from dicom_node.store.disk import disk_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.web.associations import AssociationPages
 from dicom_node.web.health import Health
@@ -54,7 +55,7 @@ def make_app(
     house_templates = templates(settings, version)
     pages = Pages(settings, ledger, archive, house_templates, clock=clock)
     visits = AssociationPages(settings, ledger, house_templates, clock=clock)
-    health = Health(ledger, archive, version=version)
+    health = Health(ledger, archive, disk_of(settings), version=version)
     errors = Errors(pages)
     return Starlette(
         routes=[

@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from dicom_node import metrics
 from dicom_node.errors import LedgerError
 from dicom_node.store.archive import Archive
+from dicom_node.store.disk import Disk
 from dicom_node.store.ledger import Ledger
 from dicom_node.web.pages import WORKER_ALIVE_S
 
@@ -19,7 +20,8 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class Health:
     """Endpoints for probes; plain methods, so that they run in threads."""
 
-    def __init__(self, ledger: Ledger, archive: Archive, *, version: str) -> None:
+    def __init__(self, ledger: Ledger, archive: Archive, disk: Disk, *, version: str) -> None:
+        self._disk = disk
         self._ledger = ledger
         self._archive = archive
         self._version = version
@@ -29,12 +31,18 @@ class Health:
         return PlainTextResponse("alive\n", headers=_NO_STORE)
 
     def ready(self, _request: Request) -> Response:
-        """Whether images can be taken: the database answers, the spool can be written.
+        """Whether images can be taken: the database answers, the disk has room.
 
         503 with one line for each reason otherwise.
         """
         problems = [
-            problem for problem in (self._ledger_problem(), self._spool_problem()) if problem
+            problem
+            for problem in (
+                self._ledger_problem(),
+                self._spool_problem(),
+                self._disk.shortage(),
+            )
+            if problem
         ]
         if problems:
             return PlainTextResponse("\n".join(problems) + "\n", 503, headers=_NO_STORE)
@@ -42,14 +50,15 @@ class Health:
 
     def metrics(self, _request: Request) -> Response:
         """Prometheus text."""
+        room = self._disk.room()
         try:
             counts = self._ledger.overview.counts()
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
             replaced = self._ledger.fallbacks.counts()
             associations = self._ledger.associations.counts()
-            text = metrics.exposition(counts, bundles, self._version, replaced, associations)
+            text = metrics.exposition(counts, bundles, self._version, replaced, associations, room)
         except LedgerError:
-            text = metrics.exposition(None, (), self._version)
+            text = metrics.exposition(None, (), self._version, room=room)
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, **_NO_STORE})
 
     def _ledger_problem(self) -> str:

@@ -17,6 +17,7 @@ from dicom_node.domain.identifiers import is_uid
 from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
+from dicom_node.store.disk import disk_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.overview import StudySheet
 from dicom_node.web import figures
@@ -86,6 +87,7 @@ class Pages:
         self._settings = settings
         self._ledger = ledger
         self._archive = archive
+        self._disk = disk_of(settings)
         self._clock = clock
         self._shelf = RecordShelf(archive)
         expected = settings.completeness.expected_views
@@ -185,8 +187,16 @@ class Pages:
             "numbers": _numbers(counts),
             "workers": self._ledger.workers.alive(WORKER_ALIVE_S),
             "destinations": self._settings.destinations,
+            "shortage": self._disk.shortage(),
+            "everyone": self._everyone_may_come_in(),
             "now": self._clock(),
         }
+
+    def _everyone_may_come_in(self) -> bool:
+        """Whether somebody from elsewhere can send without being on any list."""
+        settings = self._settings
+        local = settings.listener.host in {"127.0.0.1", "::1", "localhost"}
+        return not local and not settings.peers and not self._ledger.peers.all()
 
     def _study_values(self, request: Request) -> dict[str, object]:
         sheet = self._sheet(request.path_params["uid"])

@@ -211,6 +211,8 @@ def _image(
     use, reason = str(row["state"]), str(row["reason"])
     if use == "kept":
         use, reason = _use(header, partners, excluded, is_open=is_open)
+    if row["removed_at"] is not None:
+        reason = "; ".join(filter(None, (reason, "its file was removed after storage.keep_days")))
     return ReceivedImage(
         sop_instance_uid=header.sop_instance_uid,
         since_first=since_first,

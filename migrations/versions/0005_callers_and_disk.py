@@ -1,4 +1,4 @@
-"""the log of associations tells what went wrong; peers; which of our titles a study came to.
+"""the log of associations tells what went wrong; peers; which of our titles a study came to; removed images.
 
 Revision: 0005, after 0004.
 """
@@ -44,9 +44,16 @@ def upgrade() -> None:
         "studies", sa.Column("called_ae", sa.String(16), nullable=False, server_default="")
     )
 
+    op.add_column("instances", sa.Column("removed_at", sa.Float(53)))
+    op.add_column(
+        "instances", sa.Column("erased", sa.Integer(), nullable=False, server_default="0")
+    )
+
 
 def downgrade() -> None:
     # Not in a batch: that makes the table anew, and others refer to its rows.
+    op.drop_column("instances", "erased")
+    op.drop_column("instances", "removed_at")
     op.drop_column("studies", "called_ae")
     op.drop_table("peers")
     op.drop_index("ix_associations_code", "associations")

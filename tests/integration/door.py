@@ -13,6 +13,7 @@ from pynetdicom.association import Association
 from dicom_node.callers import Callers
 from dicom_node.listen import Port
 from dicom_node.receive import Receiver
+from dicom_node.store.disk import disk_of
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
 
@@ -34,6 +35,7 @@ class Door:
             self.hospital.settings.input_rule,
             self.callers,
             lambda: None,
+            disk_of(self.hospital.settings).shortage,
         )
         self.port.open([*self.callers.handlers(), *receiver.handlers()])
 

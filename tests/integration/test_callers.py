@@ -13,10 +13,9 @@ from pydicom.uid import (
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
-from typer.testing import CliRunner
 
-from dicom_node.__main__ import app
 from dicom_node.callers import plain
+from tests.commands import run_command
 from tests.integration.door import MG, MakeDoor
 from tests.peers import wait_until
 from tests.web_browser import Browser
@@ -110,7 +109,7 @@ def test_command_page_and_metrics_show_the_log(make_door: MakeDoor) -> None:
     door.row()
     config = door.hospital.folder / "node.json"
     config.write_text(json.dumps({"storage": {"data_dir": str(door.hospital.folder)}}))
-    told = CliRunner().invoke(app, ["associations", "--failed", "--config", str(config)])
+    told = run_command("associations", "--failed", "--config", str(config))
     assert told.exit_code == 0, told.output
     assert "rejected" in told.output
     browser = Browser(door.hospital)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
-from typer.testing import CliRunner
 
-from dicom_node.__main__ import app
 from dicom_node.domain.peer import Peer, Service
 from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.settings import load_settings
 from dicom_node.store.ledger import Ledger
+from tests.commands import run_command
 from tests.headers import low_energy
 from tests.integration.door import MG, Door, MakeDoor
 from tests.integration.ledger_acts import receive
 from tests.peers import wait_until
 from tests.web_browser import Browser
+from tests.web_builders import Hospital
 
 HERE = {"name": "here", "ae_title": "MODALITY", "address": "127.0.0.0/8"}
 ANYWHERE = {"name": "any", "ae_title": "SOMEBODY"}
@@ -29,7 +30,7 @@ def command(door: Door, *words: str, settings: dict[str, Any] | None = None) -> 
     config = door.hospital.folder / "node.json"
     storage = {"storage": {"data_dir": str(door.hospital.folder)}}
     config.write_text(json.dumps(storage | (settings or {})))
-    done = CliRunner().invoke(app, [*words, "--config", str(config)])
+    done = run_command(*words, "--config", str(config))
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.output
@@ -163,6 +164,18 @@ def test_a_study_remembers_which_title_it_was_sent_to(make_door: MakeDoor) -> No
     (line,) = door.hospital.ledger.overview.studies()
     assert line.called_ae == "FAPS_TEST"
     assert "to FAPS_TEST (test)" in Browser(door.hospital).page("/").text
+
+
+@pytest.mark.parametrize(
+    ("host", "peers", "warned"),
+    [("0.0.0.0", [], True), ("127.0.0.1", [], False), ("0.0.0.0", [HERE], False)],
+)
+def test_the_first_page_warns_while_everybody_elsewhere_may_send(
+    tmp_path: Path, host: str, peers: list[dict[str, str]], *, warned: bool
+) -> None:
+    hospital = Hospital(tmp_path / "data", extra={"listener": {"host": host}, "peers": peers})
+    assert ("Everyone may send here" in Browser(hospital).page("/").text) is warned
+    hospital.ledger.close()
 
 
 def test_two_peers_have_two_names() -> None:
