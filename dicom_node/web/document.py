@@ -8,7 +8,6 @@ from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import ArchiveError
 
@@ -66,10 +65,12 @@ def document(content: bytes, images: Mapping[str, str]) -> Document:
     """
     try:
         ds = dcmread(BytesIO(content))
-    except (InvalidDicomError, OSError, ValueError) as error:
+        return _document(ds, images)
+    except Exception as error:  # what a damaged file makes pydicom raise is not foreseeable
         raise ArchiveError(f"the stored report cannot be read: {error}") from error
-    if "ContentSequence" not in ds:
-        raise ArchiveError(f"{ds.get('SOPInstanceUID')}: is no structured report")
+
+
+def _document(ds: Dataset, images: Mapping[str, str]) -> Document:
     flags = (ds.get(name) for name in ("CompletionFlag", "PreliminaryFlag", "VerificationFlag"))
     return Document(
         title=_name(ds),
