@@ -10,7 +10,8 @@ from io import BytesIO
 from pydicom import dcmread
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
-from dicom_node.domain.rejection import REJECTION, Rejection, file_bytes, rejection_note
+from dicom_node.domain.dicom_file import file_bytes
+from dicom_node.domain.rejection import REJECTION, Rejection, rejection_note
 from dicom_node.errors import ArchiveError
 from dicom_node.logs import logger
 from dicom_node.settings import Destination

@@ -6,20 +6,14 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import UID, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
+from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from dicom_node.domain.dimse import LABEL_MAP_SEGMENTATION_STORAGE
 from dicom_node.domain.header import MANUFACTURER, MODEL_NAME
-from dicom_node.domain.identifiers import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
-    derive_uid,
-)
+from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.patient import copy_patient_and_study, write_time
 from dicom_node.domain.plain import RESEARCH_USE, ascii_text, long_string
 
@@ -94,20 +88,6 @@ def rejection_note(objects: Sequence[Dataset], rejection: Rejection) -> Dataset:
     ds.ContentTemplateSequence = Items([_template()])
     ds.ContentSequence = Items([_text(rejection), *map(_selected, objects)])
     return ds
-
-
-def file_bytes(ds: Dataset) -> bytes:
-    """``ds`` as a DICOM file in Explicit VR Little Endian (PS3.10 7.1)."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    ds.file_meta = meta
-    stream = BytesIO()
-    dcmwrite(stream, ds, enforce_file_format=True)
-    return stream.getvalue()
 
 
 def _code(value: str, meaning: str) -> Dataset:

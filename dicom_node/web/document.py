@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from dicom_node.errors import ArchiveError
 
@@ -65,12 +66,10 @@ def document(content: bytes, images: Mapping[str, str]) -> Document:
     """
     try:
         ds = dcmread(BytesIO(content))
-        return _document(ds, images)
-    except Exception as error:  # what a damaged file makes pydicom raise is not foreseeable
+    except (InvalidDicomError, OSError, ValueError) as error:
         raise ArchiveError(f"the stored report cannot be read: {error}") from error
-
-
-def _document(ds: Dataset, images: Mapping[str, str]) -> Document:
+    if "ContentSequence" not in ds:
+        raise ArchiveError(f"{ds.get('SOPInstanceUID')}: is no structured report")
     flags = (ds.get(name) for name in ("CompletionFlag", "PreliminaryFlag", "VerificationFlag"))
     return Document(
         title=_name(ds),
@@ -113,8 +112,8 @@ def _name(item: Dataset) -> str:
     return str(names[0].CodeMeaning) if names else "Image"
 
 
-def _referenced(studies: object) -> Iterator[str]:
-    for study in studies:  # type: ignore[attr-defined]  # a sequence or nothing
+def _referenced(studies: Iterable[Dataset]) -> Iterator[str]:
+    for study in studies:
         for series in study.ReferencedSeriesSequence:
             for reference in series.ReferencedSOPSequence:
                 yield str(reference.ReferencedSOPInstanceUID)

@@ -19,9 +19,10 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 
+from dicom_node.domain.dicom_file import file_bytes
 from tests.analysis_builders import Spot, analysis, finding, view_result
 from worker.report import codes
-from worker.report.encode import encode, file_bytes
+from worker.report.encode import encode
 from worker.report.identity import named_views
 from worker.report.preview import draw, grey_picture
 from worker.report.seg import segmentation, warm_up

@@ -11,11 +11,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from dicom_node.domain.dicom_file import file_bytes
 from tests.analysis_builders import Spot, analysis, finding, view_result
 from tests.dicomscope import VIEW, screen, shown
 from tests.report_reader import written
 from worker.contracts import Role, ViewResult
-from worker.report.encode import file_bytes
 
 # Shown at exactly half its size: at 1.006 DICOMscope scales the image and not the marks.
 SHAPE = (1664, 1280)

@@ -12,8 +12,9 @@ from highdicom.ko import KeyObjectSelectionDocument
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from dicom_node.domain.dicom_file import file_bytes
 from dicom_node.domain.header import header_from
-from dicom_node.domain.rejection import Reason, Rejection, file_bytes, rejection_note
+from dicom_node.domain.rejection import Reason, Rejection, rejection_note
 from tests.analysis_builders import WAYS, encoded
 from tests.conformance.validators import dciodvfy_errors, dsrdump_complaints, find_tool
 

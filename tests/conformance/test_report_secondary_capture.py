@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
+from dicom_node.domain.dicom_file import file_bytes
 from tests.analysis_builders import COLUMNS, ROWS, WAYS, Spot, analysis, finding, view_result
 from tests.conformance.validators import dciodvfy_errors
 from tests.mammogram_headers import header
@@ -18,7 +19,7 @@ from tests.report_reader import read
 from worker.contracts import Analysis, ResultObject, Role
 from worker.exam.pixels import read_source
 from worker.report import preview
-from worker.report.encode import encode, file_bytes
+from worker.report.encode import encode
 from worker.report.identity import NamedView, named_views
 from worker.report.preview import draw, grey_picture
 from worker.report.secondary_capture import secondary_capture

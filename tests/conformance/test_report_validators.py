@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from dicom_node.domain.dicom_file import file_bytes
 from tests.analysis_builders import WAYS, encoded
 from tests.conformance.validators import (
     PIXELMED,
@@ -21,7 +22,6 @@ from tests.conformance.validators import (
 )
 from tests.report_reader import concept
 from worker.contracts import Analysis, Role
-from worker.report.encode import file_bytes
 
 # Results write blanks where these lack an attribute of Type 2; dcentvfy calls that a difference.
 INCOMPLETE_HEADERS = {"a sparse header", "failed without an image"}

@@ -77,6 +77,14 @@ def test_a_stored_file_that_is_no_report_is_told(hospital: Hospital, browser: Br
     assert "cannot be read" in answer.text
 
 
+def test_another_object_under_its_name_is_no_report(hospital: Hospital, browser: Browser):
+    (seg, *_) = [r.content for r in encoded(WAYS["positive one breast"]) if r.role is Role.SEG]
+    exam = hospital.exam("seg").receive().close().finish([("sr", "exam", seg)])
+    answer = browser.get(f"/study/{exam.uid}/{exam.job_id()}/report")
+    assert answer.status_code == 503
+    assert "is no structured report" in answer.text
+
+
 def test_only_what_some_destination_takes_is_listed(hospital: Hospital, browser: Browser):
     exam = hospital.exam("forms").receive().close()
     exam.finish([("sr", "exam", b"one"), ("sr_2d", "exam", b"two"), ("analysis", "exam", b"{}")])

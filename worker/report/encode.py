@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from types import MappingProxyType
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
 
+from dicom_node.domain.dicom_file import file_bytes
 from worker.contracts import Analysis, ResultObject, Role
 from worker.report.cad_sr import cad_report
 from worker.report.gsps import presentation_state
 from worker.report.identity import (
     EXAM,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
     named_views,
 )
 from worker.report.key_objects import key_objects
@@ -87,17 +83,3 @@ def _dicom(role: Role, key: str, ds: Dataset) -> ResultObject:
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
     )
-
-
-def file_bytes(ds: Dataset) -> bytes:
-    """``ds`` as a DICOM file in Explicit VR Little Endian (PS3.10 7.1)."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    ds.file_meta = meta
-    stream = BytesIO()
-    dcmwrite(stream, ds, enforce_file_format=True)
-    return stream.getvalue()

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from dicom_node.domain import header, identifiers
+from dicom_node.domain import header
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.patient import copied, copy_patient_and_study, write_time
 from worker.contracts import REPORTS, Analysis, Finding, ModelCard, Role, ViewResult
@@ -17,8 +17,6 @@ from worker.report import codes
 from worker.report.wording import RESEARCH_USE, ascii_text, long_string
 
 MANUFACTURER, MODEL_NAME = header.MANUFACTURER, header.MODEL_NAME
-IMPLEMENTATION_CLASS_UID = identifiers.IMPLEMENTATION_CLASS_UID
-IMPLEMENTATION_VERSION = identifiers.IMPLEMENTATION_VERSION
 
 EXAM = "exam"  # key of what an exam has once
 # Far from what modalities count. One number for what an exam has once, twenty for views.
