@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -21,12 +22,34 @@ ALLOWED = frozenset(
 )  # fmt: skip
 
 
+class _Forgiving:
+    """A text stream whose faults are nobody's: closed, its reader gone, its disk full.
+
+    An object that was kept must be answered for, whether its line can be written or not.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text."""
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or do nothing."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure(level: str) -> None:
     """Set up logging for this process, to standard error."""
+    stream = cast("TextIO", _Forgiving(sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
     # Libraries speak through the standard module; their messages may quote data, so only warnings
     # pass, and without arguments' tracebacks.
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s", stream=stream)
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,
@@ -35,7 +58,7 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
 

@@ -17,17 +17,19 @@ from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
 from dicom_node.domain.study import StudyState
 from dicom_node.store.disk import Room
+from dicom_node.store.verification import FileFault
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
 _KNOWN: Mapping[str, type[Enum]] = {
-    "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
+    "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState, "files": FileFault,
 }  # fmt: skip
 _HELP = {
     "instances": "Received instances by state",
     "studies": "Studies by state",
     "jobs": "Analyses by state, one for each revision of a study",
     "deliveries": "Result objects on their way to destinations, by state",
+    "files": "Files of images and results that are missing or have changed on the disk",
 }
 
 
@@ -59,7 +61,7 @@ class _LedgerNumbers(Collector):
         for table, help_text in _HELP.items():
             gauge = GaugeMetricFamily(f"faps_node_{table}", help_text, labels=["state"])
             known = _KNOWN.get(table)
-            zeros = {str(state.value): 0 for state in known} if known else {}
+            zeros = {str(state.value): 0 for state in known if state.value} if known else {}
             for state, number in sorted((zeros | dict(self._counts.get(table, {}))).items()):
                 gauge.add_metric([state], number)
             yield gauge
@@ -98,8 +100,9 @@ class _LedgerNumbers(Collector):
 class _Disk(Collector):
     """The room on the data folder's disk."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, quarantined: int) -> None:
         self._room = room
+        self._quarantined = quarantined
 
     def collect(self) -> Iterable[Metric]:
         """Free bytes, and whether nothing is received for want of them."""
@@ -110,6 +113,11 @@ class _Disk(Collector):
             "faps_node_disk_short",
             "Whether images are refused because the disk is too full",
             float(bool(self._room.shortage)),
+        )
+        yield GaugeMetricFamily(
+            "faps_node_quarantined_files",
+            "Files that no row named, set aside in the data folder",
+            self._quarantined,
         )
 
 
@@ -133,6 +141,7 @@ def exposition(
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
     associations: Mapping[str, int] = MappingProxyType({}),
     room: Room | None = None,
+    quarantined: int = 0,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -147,6 +156,6 @@ def exposition(
     )
     registry.register(_Build(version))
     if room is not None:
-        registry.register(_Disk(room))
+        registry.register(_Disk(room, quarantined))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

@@ -27,6 +27,7 @@ from dicom_node.store.folder_lock import hold
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
+from dicom_node.verify import Verifier
 from dicom_node.web.app import make_app
 from dicom_node.withdraw import Withdrawer
 
@@ -94,7 +95,8 @@ class Node:
         housekeep = Loop("housekeep", self._housekeep)
         withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
-        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain]
+        verify = Loop("verify", Verifier(settings.storage, self.archive, ledger).tick)
+        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain, verify]
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))

@@ -137,6 +137,10 @@ class Storage(Section):
         0.0, ge=0, description="Days after which images of delivered exams go; 0: never"
     )
 
+    verify_percent: float = Field(
+        1.0, ge=0, le=100, description="Part of the files that is read and compared each day"
+    )
+
     @field_validator("ledger_url")
     @classmethod
     def _is_known(cls, url: str) -> str:

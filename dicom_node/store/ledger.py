@@ -15,6 +15,7 @@ from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.retention import RetentionLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
+from dicom_node.store.verification import VerificationLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
 from dicom_node.store.workers import WorkerLedger
 from dicom_node.store.writer import Writer
@@ -38,6 +39,7 @@ class Ledger:
         self.commitments = CommitmentLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
+        self.verification = VerificationLedger(self.database)
         self.workers = WorkerLedger(self.database)
         self.overview = Overview(self.database)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicom_node.domain.association import Entry
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
@@ -28,6 +28,18 @@ class Received:
     size: int
     association_id: Entry | None
     calling_ae: str
+
+
+@dataclass
+class KnownStudy:
+    """A study's row as the transaction leaves it, and what of it has changed."""
+
+    id: int
+    study_instance_uid: str
+    patient_id: str
+    state: str
+    revision: int
+    changes: dict[str, object] = field(default_factory=dict)
 
 
 def judge(

@@ -130,7 +130,9 @@ instances = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("removed_at", TIME),  # by storage.keep_days; its file goes after this
     Column("erased", Integer, nullable=False, default=0, server_default="0"),  # the file has gone
+    Column("fault", String(10), nullable=False, default="", server_default=""),  # of its file
     UniqueConstraint("sop_instance_uid", "sha256"),
+    Index(None, "sha256"),
 )
 
 jobs = Table(
@@ -193,7 +195,9 @@ artefacts = Table(
     Column("sha256", SHA256, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
+    Column("fault", String(10), nullable=False, default="", server_default=""),  # of its file
     UniqueConstraint("job_id", "role", "key"),
+    Index(None, "sha256"),
     Index(None, "sop_instance_uid"),  # asked of every object that comes in
 )
 
