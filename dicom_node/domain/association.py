@@ -141,7 +141,7 @@ def diagnose(visit: Visit, end: End, house: House) -> Diagnosis:
 
 _STATUS = (
     "After A700 the sender tries again by itself: look at disk and database here. "
-    "After A900 or C000 the object is damaged: send it again from its origin."
+    "After A900 or C0xx the object is damaged: send it again from its origin."
 )
 _NOTHING_SENT = (
     "It came, could have sent images and sent none: a test of the connection, or the sender's "

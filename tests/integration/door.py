@@ -14,6 +14,7 @@ from dicom_node.callers import Callers
 from dicom_node.listen import Port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
+from dicom_node.store.keeping import Keeper
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
 
@@ -33,9 +34,11 @@ class Door:
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
+        self.keeper = Keeper(self.hospital.archive, self.hospital.ledger)
+        self.keeper.start()
         receiver = Receiver(
             self.hospital.archive,
-            self.hospital.ledger,
+            self.keeper,
             self.hospital.settings.input_rule,
             self.callers,
             lambda: None,
@@ -48,6 +51,12 @@ class Door:
             turned_away=self.callers.turned_away,
         )
         self.port.open(self.callers.handlers())
+
+    def close(self) -> None:
+        """Stop listening, then writing."""
+        self.port.close()
+        self.keeper.stop()
+        self.hospital.ledger.close()
 
     def call(
         self, called: str = "FAPS", calling: str = "MODALITY", syntax: str = ExplicitVRLittleEndian
