@@ -1,4 +1,4 @@
-"""A sender made of sockets and bytes: fast enough to measure a receiver, free to break the rules."""
+"""A sender made of sockets and bytes: fast enough to measure a receiver, free to break rules."""
 
 from __future__ import annotations
 

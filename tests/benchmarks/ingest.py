@@ -11,8 +11,10 @@ each object. Prints medians over the rounds, and what the node uses of CPU and m
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from tests.raw_sender import ASSOCIATE_AC, Caller, encoded
 LARGE = (3328, 2560)  # 17 MB
 SMALL = (512, 512)  # 512 KiB
 MOST_PDU = 1 << 20  # the sender takes what the receiver offers
+# Numbers of objects that no measurement has used.
+_FIRST = itertools.count(int(time.time()) * 10**10, 10**8)
 PREFIX = "2.25.1"  # of every UID, which ends in 30 digits of its own
 
 
@@ -177,48 +181,55 @@ def idle(port: int, number: int, receiver: Receiving) -> tuple[float, float]:
     return 1e3 * statistics.median(took), 100 * share
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(RECEIVERS))
-    parser.add_argument("--loads", default="", help="part of the names of loads")
-    given = parser.parse_args()
-    names = given.only.split(",")
-    loads = [load for load in LOADS if given.loads in load.name]
-    first = int(time.time()) * 10**10
-    for load in loads:
-        results: dict[str, list[Result]] = {name: [] for name in names}
-        for turn in range(given.rounds + 1):
-            for name in names:
-                with tempfile.TemporaryDirectory() as folder, receiving(name, Path(folder)) as one:
-                    first += 10**8
-                    result = measure(one, load, first)
-                    if turn:  # the first round warms up
-                        results[name].append(result)
-        show(load, {name: median(some) for name, some in results.items()})
-    if "node" in names:
-        with tempfile.TemporaryDirectory() as folder, receiving("node", Path(folder)) as node:
-            for number in (1, 16, 64):
-                ms, share = idle(node.port, number, node)
-                print(f"{number} idle associations: set-up {ms:.1f} ms, {share:.1f} % CPU")
+def turns(load: Load, names: list[str], rounds: int) -> dict[str, Result]:
+    """The receivers one after the other, again and again; the first round only warms up."""
+    results: dict[str, list[Result]] = {name: [] for name in names}
+    for turn, name in itertools.product(range(rounds + 1), names):
+        with tempfile.TemporaryDirectory() as folder, receiving(name, Path(folder)) as one:
+            result = measure(one, load, next(_FIRST))
+        if turn:
+            results[name].append(result)
+    return {name: median(some) for name, some in results.items()}
+
+
+def say(text: str) -> None:
+    """One line of the report, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def show(load: Load, medians: dict[str, Result]) -> None:
     """One load as lines of the table."""
-    print(f"\n{load.name}")
+    say(f"\n{load.name}")
     for name, one in medians.items():
         ratios = " ".join(
             f"{one.objects_s / other.objects_s:.2f}x {peer}"
             for peer, other in medians.items()
             if name == "node" and peer != name
         )
-        print(
+        say(
             f"  {name:8}{one.mb_s:7.0f} MB/s {one.objects_s:7.0f}/s  p50 {one.p50_ms:6.1f}"
             f"  p99 {one.p99_ms:6.1f} ms  {one.cpu_s_gb:5.2f} CPU s/GB  {one.rss_mb:5.0f} MB"
-            f"  {one.failed:g} failed  {ratios}",
-            flush=True,
+            f"  {one.failed:g} failed  {ratios}"
         )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(RECEIVERS))
+    parser.add_argument("--loads", default="", help="part of the names of loads; - for none")
+    given = parser.parse_args()
+    names = given.only.split(",")
+    for load in LOADS:
+        if given.loads in load.name:
+            show(load, turns(load, names, given.rounds))
+    if "node" in names:
+        with tempfile.TemporaryDirectory() as folder, receiving("node", Path(folder)) as node:
+            for number in (1, 16, 64):
+                ms, share = idle(node.port, number, node)
+                say(f"{number} idle associations: set-up {ms:.1f} ms, {share:.1f} % of a core")
 
 
 if __name__ == "__main__":
