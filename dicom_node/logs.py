@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -50,6 +51,7 @@ def configure(level: str) -> None:
     # Libraries speak through the standard module; their messages may quote data, so only warnings
     # pass, and without arguments' tracebacks.
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s", stream=stream)
+    warnings.filterwarnings("ignore", category=UserWarning)  # pydicom's quote values
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
@@ -29,8 +30,14 @@ def takes_nothing(*_: object) -> NoReturn:
 class Door:
     """A listening port with its log; ``call`` opens an association to it."""
 
-    def __init__(self, folder: Path, peers: Sequence[Any] = (), **listener: Any) -> None:
-        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
+    def __init__(
+        self,
+        folder: Path,
+        peers: Sequence[Any] = (),
+        sections: Mapping[str, Any] = MappingProxyType({}),
+        **listener: Any,
+    ) -> None:
+        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers), **sections}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
