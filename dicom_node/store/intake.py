@@ -202,13 +202,21 @@ def _touch(
     at: float,
 ) -> None:
     """Let the study know: time, hold, and the next revision when it was closed already."""
-    values: dict[str, object] = {"last_received_at": at}
+    values: dict[str, object] = {"last_received_at": _after(study, at)}
     if intake in {Intake.CONFLICT, Intake.MISMATCH}:
         values |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
     # An image that no analysis may use changes no result: it does not reopen a study.
     if study.state == StudyState.CLOSED.value and header.exclusion is None:
         values |= _reopened(connection, study, "a late image", at)
     connection.execute(update(t.studies).where(t.studies.c.id == study.id).values(**values))
+
+
+def _after(study: Row[tuple[object, ...]], at: float) -> float:
+    """Now, and after the arrival before: by this moment ``close`` knows that something came.
+
+    SQLite counts milliseconds, and a clock may be set back.
+    """
+    return max(at, float(study.last_received_at) + 1e-3)
 
 
 def _assess(
@@ -225,7 +233,7 @@ def _assess(
         actor=received.calling_ae,
         at=at,
     )
-    values: dict[str, object] = {"last_received_at": at}
+    values: dict[str, object] = {"last_received_at": _after(study, at)}
     jobs = select(t.jobs.c.id).where(t.jobs.c.study_id == study.id).limit(1)
     analysed = connection.execute(jobs).first() is not None
     if changed and analysed and study.state == StudyState.CLOSED.value:
