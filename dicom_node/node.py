@@ -105,14 +105,20 @@ class Node:
         self._keeper.start()
         callers = Callers(settings, ledger, assemble.wake)
         receiver = Receiver(
+            self.archive,
             self._keeper,
             settings.input_rule,
             callers,
             assemble.wake,
             disk_of(settings).shortage,
         )
-        self._port = Port(settings.listener, self.archive.spool, callers.admits)
-        self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
+        self._port = Port(
+            settings.listener,
+            receiver.begin,
+            admits=callers.admits,
+            turned_away=callers.turned_away,
+        )
+        self._port.open([*callers.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""

@@ -26,13 +26,13 @@ from dicom_node.domain.outputs import Output
 from dicom_node.errors import ConfigurationError
 from dicom_node.explain import explain
 from dicom_node.limits_section import Limits
+from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
     Completeness,
     Destination,
     Input,
     KnownPeer,
-    Listener,
     Logs,
     Queue,
     Storage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from pynetdicom import AE
@@ -21,6 +21,11 @@ from tests.web_builders import Hospital
 MG = DigitalMammographyXRayImageStorageForPresentation
 
 
+def takes_nothing(*_: object) -> NoReturn:
+    """What a port begins with an object in tests that send none."""
+    raise AssertionError("an object came")
+
+
 class Door:
     """A listening port with its log; ``call`` opens an association to it."""
 
@@ -29,17 +34,23 @@ class Door:
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
-        self.port = Port(self.settings, self.hospital.archive.spool, self.callers.admits)
         self.keeper = Keeper(self.hospital.archive, self.hospital.ledger)
         self.keeper.start()
         receiver = Receiver(
+            self.hospital.archive,
             self.keeper,
             self.hospital.settings.input_rule,
             self.callers,
             lambda: None,
             disk_of(self.hospital.settings).shortage,
         )
-        self.port.open([*self.callers.handlers(), *receiver.handlers()])
+        self.port = Port(
+            self.settings,
+            receiver.begin,
+            admits=self.callers.admits,
+            turned_away=self.callers.turned_away,
+        )
+        self.port.open(self.callers.handlers())
 
     def close(self) -> None:
         """Stop listening, then writing."""
