@@ -65,9 +65,7 @@ _UIDS: BindParameter[list[str]] = bindparam("uids", expanding=True)
 _s, _i, _a = t.studies.c, t.instances.c, t.artefacts.c
 # In one order everywhere: two receivers with several studies each must not wait for each other.
 _STUDIES = (
-    select(
-        _s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision, _s.last_received_at
-    )
+    select(_s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision, _s.last_received_at)
     .where(_s.study_instance_uid.in_(_UIDS))
     .order_by(_s.study_instance_uid)
     .with_for_update()
@@ -250,10 +248,7 @@ class _Batch:
             self._reopen(study, "a late image")
 
     def _came(self, study: _Study) -> None:
-        """Now, and after the arrival before: by this moment ``close`` knows that something came.
-
-        SQLite counts milliseconds, and a clock may be set back.
-        """
+        """Now, but after the arrival before: that is how ``close`` knows that something came."""
         study.changes["last_received_at"] = max(self._at, study.last_received_at + 1e-3)
 
     def _assess(self, study: _Study, received: Received) -> None:
