@@ -25,7 +25,7 @@ from dicom_node.domain.study import StudyState
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import insert_if_absent, now
-from dicom_node.store.received import Intake, KnownStudy, Received, judge
+from dicom_node.store.received import HOLD_CODES, Intake, KnownStudy, Received, judge
 from dicom_node.store.studies import changed
 from dicom_node.store.writer import Act, Order, Writer
 
@@ -52,7 +52,7 @@ _UIDS: BindParameter[list[str]] = bindparam("uids", expanding=True)
 _s, _i, _a = t.studies.c, t.instances.c, t.artefacts.c
 # In one order everywhere: two receivers with several studies each must not wait for each other.
 _STUDIES = (
-    select(_s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision)
+    select(_s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision, _s.last_received_at)
     .where(_s.study_instance_uid.in_(_UIDS))
     .order_by(_s.study_instance_uid)
     .with_for_update()
@@ -73,7 +73,6 @@ _IS_BACK = (
     .where(_i.sop_instance_uid == bindparam("uid"), _i.sha256 == bindparam("hash"))
     .values(removed_at=None, erased=0, fault="")
 )
-_HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}
 _STATES = {Intake.IGNORED: t.InstanceState.IGNORED, Intake.CONFLICT: t.InstanceState.CONFLICT}
 
 
@@ -104,8 +103,8 @@ class _Batch:
         self._flush()
         touched = [study for study in self._studies.values() if study.changes]
         if touched:
-            keys = [{"study": study.id, "at": self._at} for study in touched]
-            self._connection.execute(_TOUCH, keys)
+            came = [{"study": one.id, "at": one.changes["last_received_at"]} for one in touched]
+            self._connection.execute(_TOUCH, came)
         for study in touched:
             if study.changes.keys() != {"last_received_at"}:
                 values = update(t.studies).where(_s.id == study.id).values(**study.changes)
@@ -245,12 +244,16 @@ class _Batch:
         self, study: KnownStudy, header: InstanceHeader, intake: Intake, reason: str
     ) -> None:
         """Let the study know: time, hold, and the next revision when it was closed already."""
-        study.changes["last_received_at"] = self._at
-        if intake in _HOLD_CODES:
-            study.changes |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
+        self._came(study)
+        if intake in HOLD_CODES:
+            study.changes |= {"hold_code": HOLD_CODES[intake], "hold_reason": reason}
         # An image that no analysis may use changes no result: it does not reopen a study.
         if study.state == StudyState.CLOSED.value and header.exclusion is None:
             self._reopen(study, "a late image")
+
+    def _came(self, study: KnownStudy) -> None:
+        """Now, but after the arrival before: that is how ``close`` knows that something came."""
+        study.changes["last_received_at"] = max(self._at, study.last_received_at + 1e-3)
 
     def _assess(self, study: KnownStudy, received: Received) -> None:
         """Take over a report's categories; a study closed without them is analysed again."""
@@ -265,7 +268,7 @@ class _Batch:
             actor=received.calling_ae,
             at=self._at,
         )
-        study.changes["last_received_at"] = self._at
+        self._came(study)
         jobs = select(t.jobs.c.id).where(t.jobs.c.study_id == study.id).limit(1)
         analysed = self._connection.execute(jobs).first() is not None
         if news and analysed and study.state == StudyState.CLOSED.value:
@@ -279,9 +282,8 @@ class _Batch:
         made = exists().where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
         study.revision += bool(self._connection.execute(select(made)).scalar_one())
         study.state = StudyState.OPEN.value
-        study.changes |= {
-            "state": study.state, "revision": study.revision, "opened_at": self._at
-        }  # fmt: skip
+        study.changes |= {"state": study.state, "revision": study.revision}
+        study.changes["opened_at"] = self._at
         reason = f"{why}: revision {study.revision}"
         self._events.append(
             changed(

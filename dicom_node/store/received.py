@@ -19,6 +19,9 @@ class Intake(enum.Enum):
     MISMATCH = "patient_mismatch"
 
 
+HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Received:
     """An instance whose file is durable, on its way into the ledger."""
@@ -39,6 +42,7 @@ class KnownStudy:
     patient_id: str
     state: str
     revision: int
+    last_received_at: float
     changes: dict[str, object] = field(default_factory=dict)
 
 

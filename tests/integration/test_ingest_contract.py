@@ -6,12 +6,10 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
     CTImageStorage,
@@ -21,75 +19,16 @@ from pydicom.uid import (
 )
 from sqlalchemy import func, select
 
-from dicom_node.assemble import Assembler
 from dicom_node.dispatch import Dispatcher
-from dicom_node.domain.study import CompletenessRule
 from dicom_node.store import database as database_module
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database
-from tests.headers import STUDY, image_ds, uid
-from tests.integration.databases import let_pass
-from tests.integration.door import Door, MakeDoor
+from tests.headers import STUDY, uid
+from tests.integration.door import MakeDoor
 from tests.integration.ledger_acts import claimable, job_row, rows, study_row
+from tests.integration.modality import RECOMBINED, Sender, mammogram
 from tests.peers import free_port, wait_until
-from tests.raw_sender import MG, PLAIN, Answer, Caller, associate_rq, c_store_rq, encoded, pdv
-
-RECOMBINED = r"DERIVED\PRIMARY\POST_CONTRAST\SUBTRACTION"
-NAME = "CANARY^NAME"
-
-
-def mammogram(name: str = "first", **values: Any) -> Dataset:
-    """A low-energy image of 600 x 520 pixels."""
-    given = {
-        "SOPInstanceUID": uid(name), "PatientName": NAME, "Rows": 600, "Columns": 520,
-        "BitsAllocated": 16, "HighBit": 11, "PixelRepresentation": 0,
-        "FrameOfReferenceUID": uid("frame"),
-    }  # fmt: skip
-    ds = image_ds(**given | values)
-    ds.add_new("PixelData", "OW", bytes(600 * 520 * 2))
-    return ds
-
-
-@dataclass
-class Sender:
-    """A modality at the door."""
-
-    door: Door
-
-    def send(self, ds: Dataset | bytes, name: str = "first", **words: Any) -> Answer:
-        """One association, one object, the answer to it."""
-        content = ds if isinstance(ds, bytes) else encoded(ds)
-        with Caller(self.door.settings.port) as caller:
-            assert caller.associate(**words) == 2
-            answer = caller.store(uid(name), [content])
-            if answer.status != 0xFFFF:
-                caller.release()
-        assert "CANARY" not in answer.comment
-        return answer
-
-    def cut(self, ds: Dataset, parts: int) -> None:
-        """Send some of an object's fragments, all of them where ``parts`` is -1, and hang up."""
-        with Caller(self.door.settings.port) as caller:
-            assert caller.associate() == 2
-            caller.sock.sendall(pdv(c_store_rq(MG, str(ds.SOPInstanceUID)), command=True))
-            fragments = list(caller._fragments([encoded(ds)]))
-            for fragment in fragments if parts < 0 else fragments[: 2 * parts]:
-                caller.sock.sendall(fragment)
-
-    def instances(self) -> list[Any]:
-        return rows(self.door.hospital.ledger, select(t.instances).order_by(t.instances.c.id))
-
-    def nothing_kept(self) -> bool:
-        archive = self.door.hospital.archive
-        objects = [path for path in archive.objects.rglob("*") if path.is_file()]
-        return not objects and not self.instances() and not list(archive.spool.iterdir())
-
-    def judged(self) -> Any:
-        """The study once its time has passed."""
-        hospital = self.door.hospital
-        let_pass(hospital.ledger.database, 1000)
-        Assembler(hospital.ledger, CompletenessRule(), lambda: None).tick()
-        return study_row(hospital.ledger)
+from tests.raw_sender import MG, PLAIN, Caller, associate_rq, c_store_rq, encoded, pdv
 
 
 @pytest.fixture
