@@ -134,7 +134,10 @@ def no_job_twice(folder: Path, cycles: int) -> None:
     ledger.close()
 
 
-@pytest.mark.parametrize("cycles", [8, pytest.param(200, marks=pytest.mark.slow)])
+MANY = pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
+
+
+@pytest.mark.parametrize("cycles", [8, MANY])
 def test_nothing_acknowledged_is_lost(tmp_path: Path, cycles: int) -> None:
     folder, acknowledged = tmp_path / "data", {}
     for cycle in range(cycles + 1):
