@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from pynetdicom import evt
@@ -18,6 +19,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
     Verification,
 )
 
+from dicom_node.certificates import shown_by
 from dicom_node.domain.association import (
     UNANSWERED,
     Contexts,
@@ -62,7 +64,7 @@ class Callers:
         self.guests = GuestList(settings, ledger)
         self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
         self._cut: WeakSet[Association] = WeakSet()
-        self._turned_away: dict[str, float] = {}
+        self._turned_away: dict[tuple[str, Refusal], float] = {}
         self._tallies: dict[Association, Tally] = {}
         self._lock = threading.Lock()
 
@@ -87,15 +89,23 @@ class Callers:
         """Whether somebody at this IP address may connect at all; asked before any thread."""
         if self.guests.may_connect(address):
             return True
-        now = time.monotonic()
-        if now - self._turned_away.get(address, -TOLD_EVERY_S) >= TOLD_EVERY_S:
-            if len(self._turned_away) >= REMEMBERED:
-                self._turned_away.clear()
-            self._turned_away[address] = now
-            visit = Visit(called_ae="", calling_ae="", address=address)
-            why = f"No peer may call from {address}; the connection was closed at once"
-            self._write_rejection(visit, Refusal.ADDRESS, why)
+        why = f"No peer may call from {address}; the connection was closed at once"
+        self._tell_now_and_then(address, Refusal.ADDRESS, why)
         return False
+
+    def unsecured(self, address: str, why: str) -> None:
+        """Somebody at this IP address has reached the TLS port, and no TLS came about."""
+        self._tell_now_and_then(address, Refusal.TLS, why)
+
+    def _tell_now_and_then(self, address: str, refusal: Refusal, why: str) -> None:
+        now = time.monotonic()
+        if now - self._turned_away.get((address, refusal), -TOLD_EVERY_S) < TOLD_EVERY_S:
+            return
+        if len(self._turned_away) >= REMEMBERED:
+            self._turned_away.clear()
+        self._turned_away[address, refusal] = now
+        visit = Visit(called_ae="", calling_ae="", address=address)
+        self._write_rejection(visit, refusal, why)
 
     def asked(self, event: evt.Event) -> None:
         """A peer requests an association: let it go on, or reject it (PS3.8 7.1.1.9)."""
@@ -230,7 +240,20 @@ def visit_of(assoc: Association) -> Visit:
         calling_ae=plain(request.calling_ae_title),
         address=str(assoc.requestor.address),
         contexts=_contexts(proposed),
+        **_secrecy(assoc),
     )
+
+
+def _secrecy(assoc: Association) -> dict[str, Any]:
+    """TLS version and certificate of a caller; nothing of one without TLS."""
+    transport = assoc.dul.socket
+    connection = None if transport is None else transport.socket
+    if not isinstance(connection, ssl.SSLSocket):
+        return {}
+    try:
+        return {"tls": connection.version() or "", "shown": shown_by(connection)}
+    except (OSError, ValueError):
+        return {}  # it has hung up, or shown what nobody can read: no proof
 
 
 def plain(text: object, longest: int = 16) -> str:

@@ -9,12 +9,13 @@ import uvicorn
 
 from dicom_node.assemble import Assembler
 from dicom_node.callers import Callers
+from dicom_node.certificates import ExpiryWatch
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
 from dicom_node.errors import ConfigurationError
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
 from dicom_node.receive import Receiver
@@ -48,6 +49,7 @@ class Node:
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
         self._loops: list[Loop] = []
+        self._expiry = ExpiryWatch(settings)
         self._page = _Page(settings, self.ledger, self.archive)
 
     def start(self) -> None:
@@ -109,7 +111,8 @@ class Node:
             assemble.wake,
             disk_of(settings).shortage,
         )
-        self._port = Port(settings.listener, self.archive.spool, callers.admits)
+        secure = secure_port(settings, callers.unsecured)
+        self._port = Port(settings.listener, self.archive.spool, callers.admits, secure)
         self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
@@ -132,6 +135,7 @@ class Node:
         if swept:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
+        self._expiry.tick()
         return HOUSEKEEP_S
 
     @staticmethod

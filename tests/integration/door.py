@@ -11,7 +11,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from dicom_node.callers import Callers
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
 from tests.peers import free_port, wait_until
@@ -23,12 +23,21 @@ MG = DigitalMammographyXRayImageStorageForPresentation
 class Door:
     """A listening port with its log; ``call`` opens an association to it."""
 
-    def __init__(self, folder: Path, peers: Sequence[Any] = (), **listener: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        peers: Sequence[Any] = (),
+        tls: dict[str, Any] | None = None,
+        **listener: Any,
+    ) -> None:
         extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
+        extra["tls"] = tls or {}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
-        self.port = Port(self.settings, self.hospital.archive.spool, self.callers.admits)
+        secure = secure_port(self.hospital.settings, self.callers.unsecured)
+        spool = self.hospital.archive.spool
+        self.port = Port(self.settings, spool, self.callers.admits, secure)
         receiver = Receiver(
             self.hospital.archive,
             self.hospital.ledger,
