@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from pynetdicom.sop_class import Verification
 
 from dicom_node.associate import association, echo
 from dicom_node.errors import ConfigurationError, PeerError
-from dicom_node.settings import Destination, default_settings
 from tests.authority import Authority, Identity
 from tests.commands import run_command
 from tests.integration.door import MG, Door, MakeDoor
-from tests.peers import free_port, opens, wait_until
+from tests.integration.tls_door import caller, files, secure_door
+from tests.peers import opens, wait_until
 from tests.web_browser import Browser
 
 
@@ -39,31 +38,6 @@ def node(authority: Authority) -> Identity:
 @pytest.fixture(scope="module")
 def mammo(authority: Authority) -> Identity:
     return authority.issue("mammo", "mammo-1.clinic.example")
-
-
-def files(authority: Authority, own: Identity | None) -> dict[str, Any]:
-    named = {"ca_file": str(authority.file)}
-    if own is not None:
-        named |= {"certificate_file": str(own.certificate), "key_file": str(own.key)}
-    return named
-
-
-def secure_door(
-    make_door: MakeDoor, authority: Authority, node: Identity, *, peers: Sequence[Any] = (),
-    clients: str = "required", **listener: Any,
-) -> Door:  # fmt: skip
-    tls = files(authority, node) | {"port": free_port(), "clients": clients}
-    return make_door(tls=tls, peers=peers, **listener)
-
-
-def caller(
-    door: Door, authority: Authority, own: Identity | None, host: str = "localhost", **more: Any
-) -> Destination:
-    """The door as a destination of somebody who has this certificate."""
-    there = {"name": "node", "ae_title": "FAPS", "host": host, "tls": True, **more}
-    there["port"] = door.hospital.settings.tls.port
-    tls = files(authority, own) | {"port": 0}
-    return default_settings({"tls": tls, "destinations": [there]}).destinations[0]
 
 
 def row(door: Door, code: str) -> dict[str, Any]:
