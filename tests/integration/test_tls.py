@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.presentation import build_context
@@ -226,3 +227,18 @@ def test_a_port_whose_certificate_is_wrong_does_not_open(
     mixed = Identity(node.certificate, mammo.key, "")
     with pytest.raises(ConfigurationError, match="is not the key of"):
         secure_door(make_door, authority, mixed)
+
+
+def test_page_and_metrics_tell_of_an_expiry_and_the_node_goes_on(
+    make_door: MakeDoor, authority: Authority, mammo: Identity
+) -> None:
+    soon = authority.issue("soon", "localhost", days=6.5)
+    door = secure_door(make_door, authority, soon)
+    echo(caller(door, authority, mammo), "MAMMO")
+    browser = Browser(door.hospital)
+    assert "(CN=soon) expires in 6 days; put a new one there" in browser.page("/").text
+    families = text_string_to_metric_families(browser.get("/metrics").text)
+    (family,) = [one for one in families if one.name == "faps_node_certificate_not_after_seconds"]
+    told = {one.labels["use"]: one.value for one in family.samples}
+    assert set(told) == {"tls.certificate_file", "tls.ca_file"}
+    assert told["tls.certificate_file"] < told["tls.ca_file"]
