@@ -37,6 +37,7 @@ from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
+from dicom_node.wire.acceptor import faults_of
 
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
@@ -56,7 +57,6 @@ class Callers:
         self._house = House(
             titles=(listener.ae_title, *listener.ae_titles),
             idle_s=listener.idle_s,
-            max_associations=listener.max_associations,
         )
         self._ledger = ledger
         self._left = left
@@ -64,7 +64,7 @@ class Callers:
         self.guests = GuestList(settings, ledger)
         self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
         self._cut: WeakSet[Association] = WeakSet()
-        self._turned_away: dict[tuple[str, Refusal], float] = {}
+        self._told: dict[str, float] = {}
         self._tallies: dict[Association, Tally] = {}
         self._lock = threading.Lock()
 
@@ -90,20 +90,22 @@ class Callers:
         if self.guests.may_connect(address):
             return True
         why = f"No peer may call from {address}; the connection was closed at once"
-        self._tell_now_and_then(address, Refusal.ADDRESS, why)
+        self._tell(address, Refusal.ADDRESS, why)
         return False
 
-    def unsecured(self, address: str, why: str) -> None:
-        """Somebody at this IP address has reached the TLS port, and no TLS came about."""
-        self._tell_now_and_then(address, Refusal.TLS, why)
+    def turned_away(self, address: str, why: str) -> None:
+        """A connection was closed before anybody said who it is: for a limit, or for nonsense."""
+        self._tell(address, Refusal.CLOSED, why)
 
-    def _tell_now_and_then(self, address: str, refusal: Refusal, why: str) -> None:
+    def _tell(self, address: str, refusal: Refusal, why: str) -> None:
+        """Write it down, but not again for the same address within a minute."""
         now = time.monotonic()
-        if now - self._turned_away.get((address, refusal), -TOLD_EVERY_S) < TOLD_EVERY_S:
-            return
-        if len(self._turned_away) >= REMEMBERED:
-            self._turned_away.clear()
-        self._turned_away[address, refusal] = now
+        with self._lock:
+            if now - self._told.get(address, -TOLD_EVERY_S) < TOLD_EVERY_S:
+                return
+            if len(self._told) >= REMEMBERED:
+                self._told.clear()
+            self._told[address] = now
         visit = Visit(called_ae="", calling_ae="", address=address)
         self._write_rejection(visit, refusal, why)
 
@@ -143,7 +145,7 @@ class Callers:
         answer = cast("A_ASSOCIATE", event.assoc.acceptor.primitive)
         code = (answer.result, answer.result_source, answer.diagnostic)
         refusal = _REJECTIONS.get(code, Refusal.OTHER)
-        self._write_rejection(visit_of(event.assoc), refusal, "")
+        self._write_rejection(visit_of(event.assoc), refusal, faults_of(event.assoc)[0])
 
     def opened(self, event: evt.Event) -> None:
         """A peer has come in."""
@@ -173,6 +175,8 @@ class Callers:
                 self._cut.add(assoc)  # perhaps before it was opened here
             return
         end = tally.end(self._really(assoc, ending, tally))
+        if end.ending in {Ending.LIMIT, Ending.BREACH}:
+            end = replace(end, complaint="".join(faults_of(assoc)))
         diagnosis = diagnose(tally.visit, end, self._house)
         self._say(tally.visit, end, diagnosis.code)
         try:
@@ -184,6 +188,9 @@ class Callers:
 
     def _really(self, assoc: Association, ending: Ending, tally: Tally) -> Ending:
         """How it ended: that the connection is closed is often heard of before the reason."""
+        overrun, breach = faults_of(assoc)
+        if overrun or breach:
+            return Ending.LIMIT if overrun else Ending.BREACH
         # PS3.8 9.2: after A-ABORT the connection closes. One that is lost puts its own A-P-ABORT
         # into the queue only after that was told.
         by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()

@@ -18,6 +18,8 @@ FapsNodeError
 
 from __future__ import annotations
 
+import enum
+
 
 class FapsNodeError(Exception):
     """Base of all errors that this product raises on purpose.
@@ -57,11 +59,34 @@ class IdentityMismatch(IngestError):  # noqa: N818 - the standard's own word for
     dimse_status = 0xA900  # PS3.4 B.2.3: Error, Data Set does not match SOP Class
 
 
+class Unreadable(enum.IntEnum):
+    """Why an object cannot be taken; the value goes on the wire (PS3.4 B.2.3: Cxxx)."""
+
+    DATA_SET = 0xC000  # anything that has no code of its own
+    CUT_OFF = 0xC010  # an element goes on beyond the end of the object
+    BEYOND_ITEM = 0xC011  # an element goes on beyond the item or sequence that it is in
+    TOO_DEEP = 0xC012
+    TOO_MANY_ELEMENTS = 0xC013
+    VALUE_TOO_LONG = 0xC014
+    HEADER_TOO_LARGE = 0xC015
+    NO_PIXEL_DATA = 0xC016
+    PIXEL_LENGTH = 0xC017  # not what rows, columns, samples, frames, bits make
+    FRAGMENTS = 0xC018  # compressed Pixel Data that is damaged or cut off
+    DISORDER = (
+        0xC019  # something stands where it must not: a stray delimiter, no item in a sequence
+    )
+    NO_UID = 0xC01A  # a UID that identifies the object is missing or is none
+
+
 class CannotUnderstand(IngestError):  # noqa: N818 - the standard's own word for it
-    """The bytes are no data set that can be read."""
+    """The bytes are no data set that can be read, or no whole image."""
 
     code = "cannot_understand"
     dimse_status = 0xC000  # PS3.4 B.2.3: Error, Cannot understand
+
+    def __init__(self, message: str, why: Unreadable = Unreadable.DATA_SET) -> None:
+        super().__init__(message)
+        self.dimse_status = why.value
 
 
 class LedgerError(FapsNodeError):

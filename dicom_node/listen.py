@@ -1,92 +1,70 @@
-"""The DICOM port: sockets and associations, nothing about what is stored."""
+"""The DICOM port: which services it offers, when it opens and closes."""
 
 from __future__ import annotations
 
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
     StorageCommitmentPushModel,
     Verification,
 )
-from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.associate import send_at_once
 from dicom_node.domain.dimse import IGNORED_CLASSES, INPUT_CLASSES, LOSSLESS_SYNTAXES, UNCOMPRESSED
 from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
 from dicom_node.settings import Listener, Settings
-from dicom_node.tls import ServerTls, secured, why
+from dicom_node.tls import ServerTls
+from dicom_node.wire.gate import Gate
+from dicom_node.wire.messages import Begin
+from dicom_node.wire.server import Handler, Server, Tls
 
 DRAIN_S = 10.0
-Handler = tuple[Any, Callable[..., Any]]
+# pynetdicom counts threads against its own limit; the gate counts associations.
+UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True)
 class Secure:
-    """The port that takes nothing but TLS; ``failed`` hears of an address and what went wrong."""
+    """The port that takes TLS alone; ``context`` is asked for each connection."""
 
     port: int
     context: Callable[[], ssl.SSLContext]
-    failed: Callable[[str, str], None]
 
 
-def secure_port(settings: Settings, failed: Callable[[str, str], None]) -> Secure | None:
+def secure_port(settings: Settings) -> Secure | None:
     """The TLS port that the settings ask for, its files read; a ``ConfigurationError`` if wrong."""
     if not settings.tls.listens:
         return None
-    return Secure(settings.tls.port, ServerTls(settings.tls), failed)
-
-
-class _Server(ThreadedAssociationServer):
-    """Closes a connection that may not come in before it costs a thread."""
-
-    admits: Callable[[str], bool]
-    secure: Secure | None = None
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401 - socketserver's signature
-        """Ask before any thread is made."""
-        del request
-        return self.admits(str(client_address[0]))
-
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's signature
-        """Shake hands here, in the connection's own thread: one that stalls delays no other."""
-        if self.secure is not None:
-            try:
-                request = secured(request, self.secure.context())
-            except OSError as error:
-                self.secure.failed(str(client_address[0]), why(error))
-                return
-        super().finish_request(request, client_address)
+    return Secure(settings.tls.port, ServerTls(settings.tls))
 
 
 class Port:
-    """A listening AE; what happens with events is decided by the handlers it is given."""
+    """A listening AE; what happens with objects and events is decided by what it is given."""
 
     def __init__(
         self,
         settings: Listener,
-        spool: Path,
+        begin: Begin,
+        *,
         admits: Callable[[str], bool] = lambda _: True,
+        turned_away: Callable[[str, str], None] = lambda _address, _reason: None,
         secure: Secure | None = None,
     ) -> None:
-        self._admits = admits
         self._settings = settings
+        self._begin = begin
+        self._admits = admits
+        self._turned_away = turned_away
         self._secure = secure
         self._log = logger("listen")
-        self._servers: list[_Server] = []
-        self._spool = spool
-        self._tempdir_before: str | None = None
+        self._servers: list[Server] = []
 
     def open(self, handlers: Sequence[Handler]) -> None:
-        """Bind the ports and serve in threads.
+        """Bind the port, or the one with and the one without TLS, and serve in threads.
 
         Raises
         ------
@@ -94,43 +72,45 @@ class Port:
             When an address cannot be had.
 
         """
-        # Data sets go to disk as they come, into the archive's own file system, so that keeping
-        # one is a rename. pynetdicom has no per-server setting for either.
-        _config.STORE_RECV_CHUNKED_DATASET = True
         _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
-        self._tempdir_before, tempfile.tempdir = tempfile.tempdir, str(self._spool)
-        ae = self._application_entity()  # one for both ports: associations are counted together
+        ae, gate = self._application_entity(), Gate(self._settings)
+        bound: list[tuple[str, int, Tls]] = []
         if self._settings.plain:
-            self._bind(ae, "listener.port", self._settings.port, handlers)
+            bound.append(("listener.port", self._settings.port, _plain))
         if self._secure is not None:
-            server = self._bind(ae, "tls.port", self._secure.port, handlers)
-            server.secure = self._secure
-        for server in self._servers:
+            bound.append(("tls.port", self._secure.port, self._secure.context))
+        for key, port, tls in bound:
+            server = self._bound(ae, gate, handlers, key, port, tls)
+            ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
+            self._servers.append(server)
             threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
 
-    def _bind(self, ae: AE, key: str, port: int, handlers: Sequence[Handler]) -> _Server:
+    def _bound(
+        self, ae: AE, gate: Gate, handlers: Sequence[Handler], key: str, port: int, tls: Tls
+    ) -> Server:
         host = self._settings.host
-        own: list[Any] = [(evt.EVT_CONN_OPEN, send_at_once), (evt.EVT_C_ECHO, _echo)]
         try:
-            made = ae.make_server(
-                (host, port), evt_handlers=[*own, *handlers], server_class=_Server
+            server = Server(
+                ae,
+                self._settings,
+                [(evt.EVT_C_ECHO, _echo), *handlers],
+                port=port,
+                gate=gate,
+                begin=self._begin,
+                admits=self._admits,
+                turned_away=self._turned_away,
+                tls=tls,
             )
         except OSError as error:
             raise ConfigurationError(
                 f"{key} {port} on {host}: {error.strerror}; "
                 "stop the other program there or choose another port"
             ) from None
-        server = cast("_Server", made)
-        server.admits = self._admits
-        ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
-        self._servers.append(server)
         self._log.info("listening", name=key, address=host, port=port, ae=ae.ae_title)
         return server
 
     def close(self) -> None:
         """Take no more associations; those that run may end by themselves for a while."""
-        if not self._servers:
-            return
         servers, self._servers = self._servers, []
         for server in servers:
             server.shutdown()
@@ -140,16 +120,15 @@ class Port:
         for server in servers:
             for assoc in server.active_associations:
                 assoc.abort()  # the sender has its answers so far, and sends the rest again
-        tempfile.tempdir = self._tempdir_before
 
     def _application_entity(self) -> AE:
         ae = AE(ae_title=self._settings.ae_title)
         ae.require_called_aet = True
         ae.maximum_pdu_size = self._settings.max_pdu_bytes
-        ae.maximum_associations = self._settings.max_associations
+        ae.maximum_associations = UNLIMITED
         ae.network_timeout = self._settings.idle_s
-        ae.acse_timeout = 10
-        ae.dimse_timeout = 60
+        ae.acse_timeout = self._settings.acse_s
+        ae.dimse_timeout = self._settings.dimse_s
         # Explicit lists everywhere: pynetdicom's default would offer a deflated syntax.
         ae.add_supported_context(Verification, list(UNCOMPRESSED))
         for sop_class in (*INPUT_CLASSES, *IGNORED_CLASSES):
@@ -163,3 +142,7 @@ class Port:
 
 def _echo(_event: evt.Event) -> int:
     return 0x0000
+
+
+def _plain() -> None:
+    """No TLS at this port."""

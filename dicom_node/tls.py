@@ -138,26 +138,6 @@ class ServerTls:
         return tuple(stamps)
 
 
-def secured(connection: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
-    """The connection after the handshake of its server side, which may take no longer than 5 s.
-
-    Raises
-    ------
-    OSError
-        When there is no handshake; ``why`` puts it into words. The connection is closed.
-
-    """
-    wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-    try:
-        wrapped.settimeout(HANDSHAKE_S)
-        wrapped.do_handshake()
-    except OSError:
-        wrapped.close()
-        raise
-    wrapped.settimeout(None)
-    return wrapped
-
-
 def why(error: OSError) -> str:
     """Why a handshake failed, and what to do about it."""
     if isinstance(error, TimeoutError):

@@ -113,7 +113,8 @@ def test_one_command_lets_in_what_was_seen_but_refused(
         echo(caller(door, authority, other), title)
     assert door.call(calling="NEWCOMER").is_rejected  # it is bound to its certificate
     listed = run_command("peers", "list", "--config", str(config)).output
-    assert "sha256" in listed
+    assert "127.0.0.1" in listed
+    assert "with" in listed
 
 
 def test_the_page_lets_in_what_was_seen_with_the_certificate_that_it_showed(

@@ -93,7 +93,7 @@ def test_tls_1_2_is_spoken_and_nothing_older(
         assert assoc.is_established is taken
         if taken:
             assoc.release()
-    assert "demands 1.2 or 1.3" in row(door, "tls")["advice"]
+    assert "demands 1.2 or 1.3" in row(door, "closed")["advice"]
 
 
 def test_a_caller_without_a_certificate_is_told_and_may_come_where_none_is_required(
@@ -102,7 +102,7 @@ def test_a_caller_without_a_certificate_is_told_and_may_come_where_none_is_requi
     door = secure_door(make_door, authority, node)
     with pytest.raises(PeerError, match="demands a certificate of ours"):
         echo(caller(door, authority, None), "MAMMO")
-    assert 'tls.clients = "optional"' in row(door, "tls")["advice"]
+    assert 'tls.clients = "optional"' in row(door, "closed")["advice"]
     echo(caller(secure_door(make_door, authority, node, clients="optional"), authority, None), "M")
 
 
@@ -113,7 +113,7 @@ def test_a_caller_of_an_unknown_authority_is_refused_with_what_to_do(
     stranger = Authority(tmp_path, "somebody else").issue("stranger")
     with pytest.raises(PeerError, match="does not trust the authority of our certificate"):
         echo(caller(door, authority, stranger), "MAMMO")
-    advice = row(door, "tls")["advice"]
+    advice = row(door, "closed")["advice"]
     assert "its certificate is not taken" in advice
     assert "put the certificate of its authority into the ca file" in advice
 
@@ -125,7 +125,7 @@ def test_an_expired_certificate_of_a_caller_is_named(
     old = authority.issue("old", days=-1, since=-30)
     with pytest.raises(PeerError, match="our certificate has expired"):
         echo(caller(door, authority, old), "MAMMO")
-    assert "certificate has expired" in row(door, "tls")["advice"]
+    assert "certificate has expired" in row(door, "closed")["advice"]
 
 
 def test_plain_dicom_at_the_tls_port_is_told_as_what_it_is(
@@ -136,15 +136,13 @@ def test_plain_dicom_at_the_tls_port_is_told_as_what_it_is(
     ae.add_requested_context(MG, ExplicitVRLittleEndian)
     port = door.hospital.settings.tls.port
     assert not ae.associate("127.0.0.1", port, ae_title="FAPS").is_established
-    assert "it speaks no TLS: switch TLS on at the sender" in row(door, "tls")["advice"]
+    assert "it speaks no TLS: switch TLS on at the sender" in row(door, "closed")["advice"]
 
 
 def test_a_stalled_handshake_delays_nobody(
     make_door: MakeDoor, authority: Authority, node: Identity, mammo: Identity,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("dicom_node.tls.HANDSHAKE_S", 2.0)
-    door = secure_door(make_door, authority, node)
+    door = secure_door(make_door, authority, node, handshake_s=2.0)
     address = ("127.0.0.1", door.hospital.settings.tls.port)
     stalled = [socket.create_connection(address) for _ in range(10)]
     echo(caller(door, authority, mammo), "MAMMO")
@@ -153,7 +151,7 @@ def test_a_stalled_handshake_delays_nobody(
     assert stalled[0].recv(1) == b""  # but each of them is in the end
     for connection in stalled:
         connection.close()
-    assert "no TLS handshake within 2 s" in row(door, "tls")["advice"]
+    assert "No TLS handshake within 2 s" in row(door, "closed")["advice"]
 
 
 def test_a_renewed_certificate_is_shown_to_the_next_caller(
