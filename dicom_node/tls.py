@@ -28,23 +28,23 @@ _NEXT = {
     64: "let it name the address that we call, or set tls_check_host = false",
 } | dict.fromkeys(_UNKNOWN_AUTHORITY, "put the certificate of its authority into the ca file here")
 _WORDS = {
-    "WRONG_VERSION_NUMBER": "it speaks no TLS: switch TLS on at the sender, or let it call the "
+    "WRONG_VERSION_NUMBER": "it speaks no TLS; switch TLS on at the sender, or let it call the "
     "port without TLS",
-    "HTTP_REQUEST": "it speaks HTTP: a browser or a health check calls the wrong port",
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it showed no certificate: give the sender one, or set "
+    "HTTP_REQUEST": "it speaks HTTP; a browser or a health check calls the wrong port",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it showed no certificate; give the sender one, or set "
     'tls.clients = "optional"',
-    "UNSUPPORTED_PROTOCOL": "it speaks no TLS newer than 1.1: the profile demands 1.2 or 1.3",
+    "UNSUPPORTED_PROTOCOL": "it speaks no TLS newer than 1.1; the profile demands 1.2 or 1.3",
     "NO_SHARED_CIPHER": "it offers no cipher suite with forward secrecy and authenticated "
     "encryption (ECDHE with AES-GCM or ChaCha20)",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority of our certificate: import that "
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority of our certificate; import that "
     "authority there",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not take our certificate: look at its own log",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that our certificate has expired: compare clocks",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not take our certificate: look at its own log",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not take our certificate; look at its own log",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that our certificate has expired; compare clocks",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not take our certificate; look at its own log",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks neither TLS 1.2 nor 1.3",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it refuses what we offer: it may demand a certificate of "
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it refuses what we offer; it may demand a certificate of "
     "ours (tls.certificate_file), or know none of our cipher suites",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it demands a certificate of ours: set "
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it demands a certificate of ours; set "
     "tls.certificate_file and tls.key_file",
 }  # fmt: skip
 
@@ -144,9 +144,9 @@ def why(error: OSError) -> str:
         return f"no TLS handshake within {HANDSHAKE_S:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):
         step = _NEXT.get(error.verify_code, "look at it with `openssl x509 -text`")
-        return f"its certificate is not taken ({error.verify_message}): {step}"
+        return f"its certificate is not taken ({error.verify_message.rstrip('.')}); {step}"
     if isinstance(error, ssl.SSLEOFError):
-        return "it hung up during the TLS handshake: look at its own log"
+        return "it hung up during the TLS handshake; look at its own log"
     reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
     return _WORDS.get(reason, f"the TLS handshake failed ({reason})")
 
@@ -170,7 +170,7 @@ def _heard_at_once(wrapped: ssl.SSLSocket) -> str:
         said = wrapped.recv(1)
     except TimeoutError:
         return ""  # it waits for our association request
-    return "" if said else "it hung up after the TLS handshake: look at its own log"
+    return "" if said else "it hung up after the TLS handshake; look at its own log"
 
 
 def _context(protocol: int) -> ssl.SSLContext:

@@ -136,7 +136,7 @@ def test_plain_dicom_at_the_tls_port_is_told_as_what_it_is(
     ae.add_requested_context(MG, ExplicitVRLittleEndian)
     port = door.hospital.settings.tls.port
     assert not ae.associate("127.0.0.1", port, ae_title="FAPS").is_established
-    assert "it speaks no TLS: switch TLS on at the sender" in row(door, "closed")["advice"]
+    assert "it speaks no TLS; switch TLS on at the sender" in row(door, "closed")["advice"]
 
 
 def test_a_stalled_handshake_delays_nobody(
