@@ -32,7 +32,6 @@ from dicom_node.domain.association import (
     diagnose,
 )
 from dicom_node.domain.peer import Service, Stranger
-from dicom_node.errors import LedgerError
 from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
@@ -151,11 +150,8 @@ class Callers:
         """A peer has come in."""
         visit = replace(visit_of(event.assoc), peer=self._peers.get(event.assoc, ""))
         tally = Tally(visit=visit)
-        try:
-            tally.association_id = self._ledger.associations.open(visit)
-        except LedgerError as error:
-            # The objects that follow will be answered A700 themselves if this goes on.
-            self._log.error("association not recorded", reason=str(error))
+        # The objects that follow will be answered A700 themselves if it cannot be recorded.
+        tally.association_id = self._ledger.associations.open(visit, self._note("association"))
         with self._lock:
             self._tallies[event.assoc] = tally
         if event.assoc.is_aborted:  # by a node that stops: before there was anything to close
@@ -179,12 +175,14 @@ class Callers:
             end = replace(end, complaint="".join(faults_of(assoc)))
         diagnosis = diagnose(tally.visit, end, self._house)
         self._say(tally.visit, end, diagnosis.code)
-        try:
-            if tally.association_id is not None:
-                self._ledger.associations.close(tally.association_id, end, diagnosis)
-        except LedgerError as error:
-            self._log.error("end of association not recorded", reason=str(error))
-        self._left()
+        note = self._note("end of association")
+
+        def recorded(error: Exception | None) -> None:
+            note(error)
+            self._left()  # not before: assembling asks the ledger whether the sender has gone
+
+        if tally.association_id is not None:
+            self._ledger.associations.close(tally.association_id, end, diagnosis, recorded)
 
     def _really(self, assoc: Association, ending: Ending, tally: Tally) -> Ending:
         """How it ended: that the connection is closed is often heard of before the reason."""
@@ -208,10 +206,17 @@ class Callers:
         end = End(ending=Ending.REJECTED, complaint=why, refusal=refusal)
         diagnosis = diagnose(visit, end, self._house)
         self._say(visit, end, diagnosis.code)
-        try:
-            self._ledger.associations.reject(visit, end, diagnosis)
-        except LedgerError as error:
-            self._log.error("rejected association not recorded", reason=str(error))
+        note = self._note("rejected association")
+        self._ledger.associations.reject(visit, end, diagnosis, note)
+
+    def _note(self, what: str) -> Callable[[Exception | None], None]:
+        """Says in the log what could not be written."""
+
+        def note(error: Exception | None) -> None:
+            if error is not None:
+                self._log.error(f"{what} not recorded", reason=str(error))
+
+        return note
 
     def _say(self, visit: Visit, end: End, code: str) -> None:
         self._log.info(

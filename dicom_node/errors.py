@@ -7,7 +7,9 @@ FapsNodeError
 │   ├── IdentityMismatch    0xA900, command and data set disagree
 │   └── CannotUnderstand    0xC000 family, the bytes are not a data set we can read
 ├── LedgerError             the database said no
-│   └── LeaseLost           somebody else holds this job now: stop, change nothing
+│   ├── LeaseLost           somebody else holds this job now: stop, change nothing
+│   ├── CommitUnknown       the connection was lost while it committed: done, or not
+│   └── RowRefused          what was to be written breaks a rule of the tables
 ├── ArchiveError            a file cannot be kept or is not what it was
 ├── UnsuitableExam          nothing in the exam may be analysed; reported, never retried
 ├── PixelDecodeError        an image's pixels cannot be read; reported, never retried
@@ -101,6 +103,18 @@ class LeaseLost(LedgerError):  # noqa: N818 - an event, not a fault
 
     code = "lease_lost"
     retry = False
+
+
+class CommitUnknown(LedgerError):  # noqa: N818 - what is known, not a fault
+    """The database went away while it committed; the row may be there, or may not."""
+
+    code = "commit_unknown"
+
+
+class RowRefused(LedgerError):  # noqa: N818 - what the database did, not a fault of it
+    """The database works, and does not take this row; others it may take."""
+
+    code = "row_refused"
 
 
 class ArchiveError(FapsNodeError):

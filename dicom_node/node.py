@@ -144,6 +144,9 @@ class Node:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
         self._expiry.tick()
+        late = self.ledger.clock.set_right(self.settings.worker.lease_s)
+        if late:
+            self._log.warning("the database's clock was set back", count=late)
         return HOUSEKEEP_S
 
     @staticmethod

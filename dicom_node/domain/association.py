@@ -98,11 +98,18 @@ class Diagnosis:
     advice: str = ""
 
 
+@dataclass(eq=False)
+class Entry:
+    """An association's row in the log; without a number until it is written."""
+
+    id: int | None = None
+
+
 @dataclass
 class Tally:
     """What is counted while an association is open."""
 
-    association_id: int | None = None
+    association_id: Entry | None = None
     visit: Visit = field(default_factory=lambda: Visit(called_ae="", calling_ae="", address=""))
     objects: int = 0
     bytes: int = 0

@@ -126,7 +126,8 @@ def _uid(ds: Dataset, name: str) -> str:
 
 def _text(ds: Dataset, name: str) -> str:
     value = ds.get(name)
-    return "" if value is None else str(value).strip()
+    # A NUL is no character of any text (PS3.5 6.1.3), and PostgreSQL takes none.
+    return "" if value is None else str(value).replace("\0", "").strip()
 
 
 def _texts(ds: Dataset, name: str) -> tuple[str, ...]:
