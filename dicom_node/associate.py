@@ -17,6 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.errors import ConfigurationError, NothingAccepted, PeerError
+from dicom_node.sections import Tls
 from dicom_node.settings import Destination
 from dicom_node.tls import client_context, trouble_with
 
@@ -88,8 +89,10 @@ def describe(destination: Destination) -> str:
     return peer if destination.name == peer else f"{destination.name} ({peer})"
 
 
-def peer(text: str, name: str | None = None, confirm: str = "none") -> Destination:
-    """``AE@host:port`` as a destination.
+def peer(
+    text: str, name: str | None = None, confirm: str = "none", tls: Tls | None = None
+) -> Destination:
+    """``AE@host:port`` as a destination; with ``tls``, over TLS as who we are there.
 
     Raises
     ------
@@ -103,9 +106,12 @@ def peer(text: str, name: str | None = None, confirm: str = "none") -> Destinati
         raise ConfigurationError(f"{text!r} is no peer; write AE@host:port, as PACS@10.0.0.5:104")
     values = {"name": name or text, "ae_title": ae_title, "host": host, "port": port}
     try:
-        return Destination.model_validate({**values, "confirm": confirm})
+        made = Destination.model_validate({**values, "confirm": confirm, "tls": tls is not None})
     except ValueError as error:
         raise ConfigurationError(f"{text!r} is no peer: {error}") from None
+    if tls is not None:
+        made.called_by(tls)
+    return made
 
 
 def echo(destination: Destination, calling_ae: str) -> None:

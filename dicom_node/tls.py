@@ -86,6 +86,10 @@ def client_context(destination: Destination) -> ssl.SSLContext:
         if destination.tls_ca_file
         else "tls.ca_file"
     )
+    if not (destination.tls_ca_file or ours.ca_file):
+        raise ConfigurationError(
+            "tls.ca_file is not set; name the authorities of the other side's certificate (PEM)"
+        )
     _believe(context, destination.tls_ca_file or ours.ca_file, use)
     if ours.certificate_file:
         _show(context, ours)

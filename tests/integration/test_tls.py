@@ -16,8 +16,9 @@ from pynetdicom import AE
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
-from dicom_node.associate import association, echo
+from dicom_node.associate import association, echo, peer
 from dicom_node.errors import ConfigurationError, PeerError
+from dicom_node.sections import Tls
 from tests.authority import Authority, Identity
 from tests.commands import run_command
 from tests.integration.door import MG, Door, MakeDoor
@@ -214,9 +215,16 @@ def test_commands_speak_tls_to_a_configured_destination(
     there = f'name = "node"\nae_title = "FAPS"\nhost = "localhost"\nport = {port}\ntls = true\n'
     config = tmp_path / "node.toml"
     config.write_text(f"[tls]\nport = 0\n{own}\n[[destinations]]\n{there}")
-    for command in (("echo", "node"), ("probe", "node", "--json")):
+    by_hand = f"FAPS@localhost:{port}"
+    for command in (
+        ("echo", "node"), ("probe", "node", "--json"), ("echo", by_hand, "--tls"),
+        ("probe", by_hand, "--tls"),
+    ):  # fmt: skip
         said = run_command(*command, "--config", str(config))
         assert said.exit_code == 0, said.output
+    assert run_command("echo", by_hand, "--config", str(config)).exit_code == 1
+    with pytest.raises(PeerError, match=r"tls\.ca_file is not set"):
+        echo(peer(by_hand, tls=Tls()), "MAMMO")
 
 
 def test_a_port_whose_certificate_is_wrong_does_not_open(
