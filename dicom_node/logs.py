@@ -50,7 +50,9 @@ def configure(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     # Libraries speak through the standard module; their messages may quote data, so only warnings
     # pass, and without arguments' tracebacks.
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s", stream=stream)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_NameOnly())
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
     warnings.filterwarnings("ignore", category=UserWarning)  # pydicom's quote values
     structlog.configure(
         processors=[
@@ -63,6 +65,14 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+
+
+class _NameOnly(logging.Formatter):
+    """Who complains, and how badly: neither the message nor a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Both in one line."""
+        return f"{record.levelname} {record.name}"
 
 
 def only_allowed(

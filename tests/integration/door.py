@@ -12,7 +12,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from dicom_node.callers import Callers
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
 from dicom_node.store.keeping import Keeper
@@ -35,9 +35,11 @@ class Door:
         folder: Path,
         peers: Sequence[Any] = (),
         sections: Mapping[str, Any] = MappingProxyType({}),
+        tls: dict[str, Any] | None = None,
         **listener: Any,
     ) -> None:
         extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers), **sections}
+        extra["tls"] = tls or {}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
@@ -56,6 +58,7 @@ class Door:
             receiver.begin,
             admits=self.callers.admits,
             turned_away=self.callers.turned_away,
+            secure=secure_port(self.hospital.settings),
         )
         self.port.open(self.callers.handlers())
 
