@@ -50,6 +50,7 @@ def add_peer(
     called: Annotated[list[str] | None, typer.Option(help="Title of ours it may call")] = None,
     service: Annotated[list[Service] | None, typer.Option(help="What it may do")] = None,
     note: Annotated[str, typer.Option(help="For people")] = "",
+    port: Annotated[int, typer.Option(help="Port to call it back at, for commitments")] = 0,
     config: Config = None,
     data: Data = None,
 ) -> None:
@@ -64,6 +65,7 @@ def add_peer(
             called_ae=tuple(called or ()),
             services=tuple(service or ALL),
             note=note,
+            port=port,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -26,6 +26,7 @@ from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
+from dicom_node.vouch import Voucher
 from dicom_node.web.app import make_app
 from dicom_node.withdraw import Withdrawer
 
@@ -88,11 +89,14 @@ class Node:
         assemble = Loop("assemble", assembler.tick)
         confirmer = Confirmer(settings.destinations, calling_ae, ledger)
         confirm = Loop("confirm", confirmer.tick)
+        callers = Callers(settings, ledger, assemble.wake)
+        voucher = Voucher(self.archive, ledger, callers.guests)
         plan = Loop("plan", self._plan)
         housekeep = Loop("housekeep", self._housekeep)
         withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
-        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain]
+        vouch = Loop("vouch", voucher.tick)
+        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain, vouch]
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
@@ -100,7 +104,6 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
-        callers = Callers(settings, ledger, assemble.wake)
         receiver = Receiver(
             self.archive,
             ledger,
@@ -110,7 +113,8 @@ class Node:
             disk_of(settings).shortage,
         )
         self._port = Port(settings.listener, self.archive.spool, callers.admits)
-        self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
+        rooms = (callers, receiver, confirmer, voucher)
+        self._port.open([handler for room in rooms for handler in room.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""

@@ -62,6 +62,7 @@ class KnownPeer(Section):
     called_ae: tuple[AeTitle, ...] = Field((), description="Which titles of ours; empty: any")
     services: tuple[Service, ...] = Field(ALL, min_length=1, description="What it may do here")
     note: str = Field("", description="For people")
+    port: int = Field(0, ge=0, le=65535, description="Port to call it back at; 0: it cannot be")
 
     @field_validator("address")
     @classmethod

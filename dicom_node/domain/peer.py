@@ -26,7 +26,7 @@ class Service(enum.Enum):
 
     STORE = "store"
     ECHO = "echo"
-    COMMITMENT = "commitment"  # tell us that our results are kept
+    COMMITMENT = "commitment"  # tell us that our results are kept; ask us whether its images are
 
 
 ALL = tuple(Service)
@@ -42,6 +42,7 @@ class Peer:
     called_ae: tuple[str, ...] = ()
     services: tuple[Service, ...] = ALL
     note: str = ""
+    port: int = 0  # at which it can be called; 0: it cannot
     source: str = "node.toml"
 
 

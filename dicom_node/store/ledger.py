@@ -11,6 +11,7 @@ from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
 from dicom_node.store.peers import PeerLedger
+from dicom_node.store.promises import PromiseLedger
 from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.retention import RetentionLedger
 from dicom_node.store.revisions import RevisionLedger
@@ -34,6 +35,7 @@ class Ledger:
         self.rechecks = RecheckLedger(self.database)
         self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
+        self.promises = PromiseLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
         self.workers = WorkerLedger(self.database)

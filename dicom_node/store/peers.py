@@ -28,6 +28,7 @@ class PeerLedger:
                 called_ae=tuple(row.called_ae),
                 services=tuple(map(Service, row.services)),
                 note=row.note,
+                port=row.port,
                 source=row.added_by,
             )
             for row in rows
@@ -46,6 +47,7 @@ class PeerLedger:
                     called_ae=list(peer.called_ae),
                     services=[service.value for service in peer.services],
                     note=peer.note,
+                    port=peer.port,
                     added_at=now(connection),
                     added_by=actor,
                 )

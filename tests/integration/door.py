@@ -14,6 +14,7 @@ from dicom_node.callers import Callers
 from dicom_node.listen import Port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
+from dicom_node.vouch import Voucher
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
 
@@ -37,7 +38,10 @@ class Door:
             lambda: None,
             disk_of(self.hospital.settings).shortage,
         )
-        self.port.open([*self.callers.handlers(), *receiver.handlers()])
+        guests = self.callers.guests
+        self.voucher = Voucher(self.hospital.archive, self.hospital.ledger, guests)
+        rooms = (self.callers, receiver, self.voucher)
+        self.port.open([handler for room in rooms for handler in room.handlers()])
 
     def call(
         self, called: str = "FAPS", calling: str = "MODALITY", syntax: str = ExplicitVRLittleEndian

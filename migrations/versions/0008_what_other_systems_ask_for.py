@@ -1,0 +1,53 @@
+"""promises to keep objects; at which port a peer can be called.
+
+Revision: 0008, after 0005.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _state(table: str, *states: str) -> tuple[sa.Column[str], sa.CheckConstraint]:
+    values = ", ".join(f"'{state}'" for state in states)
+    return (
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.CheckConstraint(f"state IN ({values})", name=op.f(f"ck_{table}_state")),
+    )
+
+
+def upgrade() -> None:
+    op.add_column("peers", sa.Column("port", sa.Integer(), nullable=False, server_default="0"))
+    op.create_table(
+        "promises",
+        sa.Column("id", ID, primary_key=True),
+        sa.Column("transaction_uid", sa.String(64), nullable=False),
+        sa.Column("calling_ae", sa.String(16), nullable=False),
+        sa.Column("called_ae", sa.String(16), nullable=False),
+        sa.Column("address", sa.String(64), nullable=False),
+        sa.Column("objects", sa.JSON(), nullable=False),
+        sa.Column("duplicate", sa.Integer(), nullable=False),
+        *_state("promises", "asked", "reported", "given_up"),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.Float(53), nullable=False),
+        sa.Column("asked_at", sa.Float(53), nullable=False),
+        sa.Column("reported_at", sa.Float(53)),
+        sa.Column("committed", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+    )
+    op.create_index("ix_promises_transaction_uid", "promises", ["transaction_uid"])
+    op.create_index("ix_promises_state_next_at", "promises", ["state", "next_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("promises")
+    op.drop_column("peers", "port")
