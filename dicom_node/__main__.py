@@ -219,6 +219,7 @@ def resend(
 app.command()(withdraw)
 app.command()(sweep)
 app.command()(caller_commands.associations)
+app.command()(caller_commands.commitments)
 app.add_typer(caller_commands.peers, name="peers")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
     app.command()(talk)

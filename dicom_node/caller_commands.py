@@ -15,7 +15,7 @@ from dicom_node.errors import ConfigurationError
 from dicom_node.guest_list import configured
 from dicom_node.lookup import existing_ledger
 from dicom_node.sections import KnownPeer
-from dicom_node.show import print_associations, print_peers, print_strangers
+from dicom_node.show import print_associations, print_peers, print_promises, print_strangers
 
 console = Console(soft_wrap=True, highlight=False)
 peers = typer.Typer(help="Who may come in, and who was refused.", no_args_is_help=True)
@@ -34,6 +34,16 @@ def associations(
     """Who called, accepted or not, how it went, and what to do about it."""
     _, ledger = existing_ledger(config, data)
     print_associations(console, ledger.associations.newest(number, failed=failed))
+
+
+def commitments(
+    number: Annotated[int, typer.Option("--number", min=1, help="How many at most")] = 100,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Who asked whether its images are kept (Storage Commitment), and if the report arrived."""
+    _, ledger = existing_ledger(config, data)
+    print_promises(console, ledger.promises.newest(number))
 
 
 @peers.command("list")

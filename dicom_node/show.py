@@ -95,6 +95,25 @@ def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None
     console.print(table)
 
 
+def print_promises(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per transaction in which a peer asked whether its objects are kept."""
+    if not rows:
+        console.print("Nobody has asked for a Storage Commitment.")
+        return
+    table = Table("Asked", "By", "Objects", "Kept", "Not kept", "Report", "Tries", "Why")
+    for row in rows:
+        table.add_row(
+            _time(row["asked_at"]),
+            escape(f"{row['calling_ae']}@{row['address']}"),
+            str(len(row["objects"])),
+            *(str(row[name]) if row["reported_at"] else "" for name in ("committed", "failed")),
+            row["state"],
+            str(row["attempts"]),
+            escape(row["reason"]),
+        )
+    console.print(table)
+
+
 def print_peers(console: Console, peers: Sequence[Peer]) -> None:
     """One line per peer."""
     if not peers:
@@ -102,8 +121,9 @@ def print_peers(console: Console, peers: Sequence[Peer]) -> None:
         return
     table = Table("Name", "AE title", "Address", "May call", "Services", "Listed by", "Note")
     for peer in peers:
+        address = (peer.address or "any") + (f", port {peer.port}" if peer.port else "")
         table.add_row(
-            *(escape(text) for text in (peer.name, peer.ae_title, peer.address or "any")),
+            *(escape(text) for text in (peer.name, peer.ae_title, address)),
             escape(", ".join(peer.called_ae) or "any"),
             ", ".join(service.value for service in peer.services),
             escape(peer.source),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, or_, select
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.study import GridCell, StudyState, grid, waiting_for
+from dicom_node.store import service_tables as s
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database
 from dicom_node.store.studies import kept_instances
@@ -130,7 +131,7 @@ class Overview:
         with self._database.read() as connection:
             tables = {
                 "instances": t.instances, "studies": t.studies, "jobs": t.jobs,
-                "deliveries": t.deliveries,
+                "deliveries": t.deliveries, "promises": s.promises,
             }  # fmt: skip
             return {
                 name: {

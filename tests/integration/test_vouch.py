@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -16,9 +17,11 @@ from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.peer import Peer
 from dicom_node.store import service_tables as s
 from dicom_node.vouch import Voucher
+from tests.commands import run_command
 from tests.integration.door import Door, MakeDoor
 from tests.modality import Modality, picture, question, references
 from tests.peers import wait_until
+from tests.web_browser import Browser
 
 TRANSACTION = derive_uid("transaction")
 OTHER = derive_uid("never sent")
@@ -139,6 +142,21 @@ def test_a_report_that_is_not_taken_is_sent_again_after_a_restart(make_door: Mak
         hospital = door.hospital
         Voucher(hospital.archive, hospital.ledger, door.callers.guests).tick()
     assert (row(door)["state"], row(door)["attempts"]) == ("reported", 3)
+
+
+def test_command_page_and_metrics_show_the_transactions(make_door: MakeDoor) -> None:
+    door, image = make_door(), picture()
+    modality = Modality(door.settings.port)
+    modality.ask_and_wait(question(TRANSACTION, *references(image)))
+    wait_until(lambda: row(door)["state"] == "reported", "the row", 15)
+    config = door.hospital.folder / "node.json"
+    config.write_text(json.dumps({"storage": {"data_dir": str(door.hospital.folder)}}))
+    told = run_command("commitments", "--config", str(config))
+    assert told.exit_code == 0, told.output
+    assert "MODALITY@127.0.0.1" in told.output
+    browser = Browser(door.hospital)
+    assert "1 not kept" in browser.page("/associations").text
+    assert 'faps_node_promises{state="reported"} 1.0' in browser.get("/metrics").text
 
 
 def test_a_report_that_nobody_takes_is_given_up_for_all_to_see(make_door: MakeDoor) -> None:
