@@ -221,7 +221,7 @@ app.command()(sweep)
 app.command()(caller_commands.associations)
 app.command()(caller_commands.commitments)
 app.add_typer(caller_commands.peers, name="peers")
-for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
+for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send, peer_commands.pull):
     app.command()(talk)
 
 

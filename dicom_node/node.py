@@ -17,6 +17,7 @@ from dicom_node.errors import ConfigurationError
 from dicom_node.listen import Port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
+from dicom_node.pull import Puller
 from dicom_node.receive import Receiver
 from dicom_node.retain import Retainer
 from dicom_node.settings import Settings, write_effective
@@ -104,8 +105,6 @@ class Node:
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
-        for loop in self._loops:
-            loop.start()
         self._keeper.start()
         receiver = Receiver(
             self.archive,
@@ -115,6 +114,9 @@ class Node:
             assemble.wake,
             disk_of(settings).shortage,
         )
+        self._loops.append(Loop("pull", Puller(settings, ledger, receiver.begin).tick))
+        for loop in self._loops:
+            loop.start()
         self._port = Port(
             settings.listener,
             receiver.begin,

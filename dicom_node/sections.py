@@ -209,6 +209,16 @@ class Destination(Section):
         return fallbacks_of(role, self.sr_class, self.sr_per)
 
 
+class Pull(Section):
+    """Images that are missing, fetched from a PACS."""
+
+    source: str = Field("", description="Where: a destination's name, or AE@host:port")
+    automatic: bool = Field(default=False, description="Fetch what an open exam lacks, unasked")
+    after_s: Seconds = Field(20.0, description="Silence after which an exam lacks what it lacks")
+    pause_s: Seconds = Field(1.0, description="Pause between two images that are fetched")
+    most_images: int = Field(100, ge=1, description="Images of one study that are fetched at most")
+
+
 class Web(Section):
     """The status page."""
 

@@ -34,6 +34,7 @@ from dicom_node.sections import (
     Input,
     KnownPeer,
     Logs,
+    Pull,
     Queue,
     Storage,
     Web,
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     assistance: Assistance = Assistance()
     destinations: tuple[Destination, ...] = ()
     peers: tuple[KnownPeer, ...] = ()
+    pull: Pull = Pull()
     web: Web = Web()
     logs: Logs = Logs()
 
@@ -87,6 +89,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"listener.port and web.port are both {self.web.port}; they must differ"
             )
+        if self.pull.automatic and not self.pull.source:
+            raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
         return self
 
     @classmethod
@@ -138,6 +142,11 @@ class Settings(BaseSettings):
     def label_maps(self) -> bool:
         """Whether any destination takes label maps: they are made for nobody else."""
         return any(Output.LABELMAP in destination.outputs for destination in self.destinations)
+
+    @property
+    def archive(self) -> str:
+        """A PACS that may have what is missing: the one to pull from, or the first destination."""
+        return self.pull.source or next((one.name for one in self.destinations), "")
 
     @property
     def data_dir(self) -> Path:

@@ -1,13 +1,14 @@
-"""The ledger's tables of what other systems ask for: promises to keep objects."""
+"""The ledger's tables of what passes with other systems beside images and results."""
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text
 
 from dicom_node.domain.promise import PromiseState
+from dicom_node.domain.pull import PullState
 from dicom_node.store.tables import ID, TIME, UID, metadata, state_column
 
-__all__ = ["metadata", "promises"]
+__all__ = ["metadata", "promises", "pulls"]
 
 promises = Table(
     "promises",
@@ -26,6 +27,22 @@ promises = Table(
     Column("reported_at", TIME),
     Column("committed", Integer, nullable=False, default=0),  # of the last report
     Column("failed", Integer, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Index(None, "state", "next_at"),
+)
+
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("study_instance_uid", UID, nullable=False, index=True),
+    Column("source", String(300), nullable=False),  # a destination's name, or AE@host:port
+    Column("actor", String(200), nullable=False),
+    *state_column(PullState),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("images", Integer, nullable=False, default=0),  # that came
+    Column("next_at", TIME, nullable=False),
+    Column("ordered_at", TIME, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Index(None, "state", "next_at"),
 )

@@ -1,4 +1,4 @@
-"""promises to keep objects; at which port a peer can be called.
+"""promises to keep objects; orders to pull images; at which port a peer can be called.
 
 Revision: 0008, after 0005.
 """
@@ -46,8 +46,24 @@ def upgrade() -> None:
     )
     op.create_index("ix_promises_transaction_uid", "promises", ["transaction_uid"])
     op.create_index("ix_promises_state_next_at", "promises", ["state", "next_at"])
+    op.create_table(
+        "pulls",
+        sa.Column("id", ID, primary_key=True),
+        sa.Column("study_instance_uid", sa.String(64), nullable=False),
+        sa.Column("source", sa.String(300), nullable=False),
+        sa.Column("actor", sa.String(200), nullable=False),
+        *_state("pulls", "ordered", "pulled", "not_pulled"),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.Float(53), nullable=False),
+        sa.Column("ordered_at", sa.Float(53), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+    )
+    op.create_index("ix_pulls_study_instance_uid", "pulls", ["study_instance_uid"])
+    op.create_index("ix_pulls_state_next_at", "pulls", ["state", "next_at"])
 
 
 def downgrade() -> None:
+    op.drop_table("pulls")
     op.drop_table("promises")
     op.drop_column("peers", "port")

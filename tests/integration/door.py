@@ -37,7 +37,7 @@ class Door:
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
         self.keeper = Keeper(self.hospital.archive, self.hospital.ledger)
         self.keeper.start()
-        receiver = Receiver(
+        self.receiver = receiver = Receiver(
             self.hospital.archive,
             self.keeper,
             self.hospital.settings.input_rule,
