@@ -14,6 +14,7 @@ from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
 from dicom_node.errors import ConfigurationError
+from dicom_node.follow import Follower
 from dicom_node.listen import Port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
@@ -123,7 +124,7 @@ class Node:
             admits=callers.admits,
             turned_away=callers.turned_away,
         )
-        rooms = (callers, confirmer, voucher)
+        rooms = (callers, confirmer, voucher, Follower(ledger, assemble.wake))
         self._port.open([handler for room in rooms for handler in room.handlers()])
 
     def _plan(self) -> float:

@@ -17,16 +17,17 @@ from dicom_node.confirm import PUSH_MODEL_INSTANCE
 from tests.mammogram_headers import header
 from tests.peers import free_port, wait_until
 
+SHAPE = (512, 512)  # smaller images are not analysed
 MG = DigitalMammographyXRayImageStorageForPresentation
 
 
 def picture(laterality: str = "R", view: str = "CC", **changes: object) -> Dataset:
     """A small image of a view, complete enough to be received."""
-    ds = header(laterality, view, shape=(32, 24), **changes)
-    ds.Rows, ds.Columns = 32, 24
+    ds = header(laterality, view, shape=SHAPE, **changes)
+    ds.Rows, ds.Columns = SHAPE
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
-    ds.PixelData = np.arange(32 * 24, dtype="<u2").tobytes()
+    ds.PixelData = (np.arange(SHAPE[0] * SHAPE[1]) % 4000).astype("<u2").tobytes()
     ds["PixelData"].VR = "OW"
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -27,6 +27,7 @@ class Service(enum.Enum):
     STORE = "store"
     ECHO = "echo"
     COMMITMENT = "commitment"  # tell us that our results are kept; ask us whether its images are
+    MPPS = "mpps"  # tell us what it has made, so that we know when an exam is whole
 
 
 ALL = tuple(Service)

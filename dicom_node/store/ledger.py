@@ -11,6 +11,7 @@ from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
 from dicom_node.store.peers import PeerLedger
+from dicom_node.store.procedures import ProcedureLedger
 from dicom_node.store.promises import PromiseLedger
 from dicom_node.store.pulls import PullLedger
 from dicom_node.store.rechecks import RecheckLedger
@@ -40,6 +41,7 @@ class Ledger:
         self.commitments = CommitmentLedger(self.database)
         self.promises = PromiseLedger(self.database)
         self.pulls = PullLedger(self.database)
+        self.procedures = ProcedureLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
         self.workers = WorkerLedger(self.database)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, Text
 
+from dicom_node.domain.procedure import ProcedureState
 from dicom_node.domain.promise import PromiseState
 from dicom_node.domain.pull import PullState
 from dicom_node.store.tables import ID, TIME, UID, metadata, state_column
 
-__all__ = ["metadata", "promises", "pulls"]
+__all__ = ["metadata", "procedures", "promises", "pulls"]
 
 promises = Table(
     "promises",
@@ -29,6 +30,18 @@ promises = Table(
     Column("failed", Integer, nullable=False, default=0),
     Column("reason", Text, nullable=False, default=""),
     Index(None, "state", "next_at"),
+)
+
+procedures = Table(
+    "procedures",
+    metadata,
+    Column("sop_instance_uid", UID, primary_key=True),
+    Column("study_instance_uid", UID, nullable=False, index=True),
+    Column("calling_ae", String(16), nullable=False),
+    *state_column(ProcedureState),
+    Column("images", JSON, nullable=False),  # SOP Instance UIDs that it names
+    Column("began_at", TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
 )
 
 pulls = Table(

@@ -79,6 +79,7 @@ class StudyPage:
     advice: str
     command: str  # that a person may type, or ""
     fetch: str  # the same, to fetch what is missing
+    performed: str  # what the modality says it made, or ""
     steps: tuple[Step, ...]
     turnaround: float | None  # seconds from the last image to the last answer
     grid: ExamGrid
@@ -107,6 +108,7 @@ def study_page(
         advice=_advice(line, words, newest, workers, destinations),
         command=_command(line, sent),
         fetch=_fetch(sheet, archive),
+        performed="" if sheet.performed is None else sheet.performed.words,
         steps=way,
         turnaround=turnaround(way),
         grid=exam_grid(sheet.cells),

@@ -1,4 +1,4 @@
-"""promises to keep objects; orders to pull images; at which port a peer can be called.
+"""promises to keep objects; orders to pull images; steps that modalities perform; at which port a peer can be called.
 
 Revision: 0008, after 0005.
 """
@@ -47,6 +47,17 @@ def upgrade() -> None:
     op.create_index("ix_promises_transaction_uid", "promises", ["transaction_uid"])
     op.create_index("ix_promises_state_next_at", "promises", ["state", "next_at"])
     op.create_table(
+        "procedures",
+        sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+        sa.Column("study_instance_uid", sa.String(64), nullable=False),
+        sa.Column("calling_ae", sa.String(16), nullable=False),
+        *_state("procedures", "in_progress", "completed", "discontinued"),
+        sa.Column("images", sa.JSON(), nullable=False),
+        sa.Column("began_at", sa.Float(53), nullable=False),
+        sa.Column("changed_at", sa.Float(53), nullable=False),
+    )
+    op.create_index("ix_procedures_study_instance_uid", "procedures", ["study_instance_uid"])
+    op.create_table(
         "pulls",
         sa.Column("id", ID, primary_key=True),
         sa.Column("study_instance_uid", sa.String(64), nullable=False),
@@ -65,5 +76,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("pulls")
+    op.drop_table("procedures")
     op.drop_table("promises")
     op.drop_column("peers", "port")

@@ -11,6 +11,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from dicom_node.callers import Callers
+from dicom_node.follow import Follower
 from dicom_node.listen import Port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
@@ -53,7 +54,8 @@ class Door:
         )
         guests = self.callers.guests
         self.voucher = Voucher(self.hospital.archive, self.hospital.ledger, guests)
-        self.port.open([*self.callers.handlers(), *self.voucher.handlers()])
+        rooms = (self.callers, self.voucher, Follower(self.hospital.ledger, lambda: None))
+        self.port.open([handler for room in rooms for handler in room.handlers()])
 
     def close(self) -> None:
         """Stop listening, then writing."""
