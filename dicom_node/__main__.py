@@ -221,8 +221,9 @@ app.command()(withdraw)
 app.command()(sweep)
 app.command()(doctor)
 app.command()(caller_commands.associations)
+app.command()(caller_commands.commitments)
 app.add_typer(caller_commands.peers, name="peers")
-for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
+for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send, peer_commands.pull):
     app.command()(talk)
 
 

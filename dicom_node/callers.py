@@ -15,6 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     Verification,
 )
@@ -232,7 +233,11 @@ class Callers:
 
 def _service(abstract_syntax: str) -> Service:
     """What a presentation context is for."""
-    others = {Verification: Service.ECHO, StorageCommitmentPushModel: Service.COMMITMENT}
+    others = {
+        Verification: Service.ECHO,
+        StorageCommitmentPushModel: Service.COMMITMENT,
+        ModalityPerformedProcedureStep: Service.MPPS,
+    }
     return others.get(abstract_syntax, Service.STORE)
 
 

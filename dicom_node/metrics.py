@@ -16,6 +16,7 @@ from dicom_node.domain.association import Ending
 from dicom_node.domain.certificate import Certificate
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
+from dicom_node.domain.promise import PromiseState
 from dicom_node.domain.study import StudyState
 from dicom_node.store.disk import Room
 from dicom_node.store.verification import FileFault
@@ -23,7 +24,8 @@ from dicom_node.store.verification import FileFault
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
 _KNOWN: Mapping[str, type[Enum]] = {
-    "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState, "files": FileFault,
+    "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
+    "promises": PromiseState, "files": FileFault,
 }  # fmt: skip
 _HELP = {
     "instances": "Received instances by state",
@@ -31,6 +33,7 @@ _HELP = {
     "jobs": "Analyses by state, one for each revision of a study",
     "deliveries": "Result objects on their way to destinations, by state",
     "files": "Files of images and results that are missing or have changed on the disk",
+    "promises": "Storage Commitments that were asked of the node, by state of the report",
 }
 
 

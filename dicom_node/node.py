@@ -15,9 +15,11 @@ from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
 from dicom_node.errors import ConfigurationError
+from dicom_node.follow import Follower
 from dicom_node.listen import Port, secure_port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
+from dicom_node.pull import Puller
 from dicom_node.receive import Receiver
 from dicom_node.retain import Retainer
 from dicom_node.settings import Settings, write_effective
@@ -29,6 +31,7 @@ from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.verify import Verifier
+from dicom_node.vouch import Voucher
 from dicom_node.web.app import make_app
 from dicom_node.withdraw import Withdrawer
 
@@ -93,21 +96,23 @@ class Node:
         assemble = Loop("assemble", assembler.tick)
         confirmer = Confirmer(settings.destinations, calling_ae, ledger)
         confirm = Loop("confirm", confirmer.tick)
+        callers = Callers(settings, ledger, assemble.wake)
+        voucher = Voucher(self.archive, ledger, callers.guests)
         plan = Loop("plan", self._plan)
         housekeep = Loop("housekeep", self._housekeep)
         withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
         verify = Loop("verify", Verifier(settings.storage, self.archive, ledger).tick)
-        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain, verify]
+        vouch = Loop("vouch", voucher.tick)
+        self._loops = [
+            dispatch, assemble, confirm, plan, withdraw, housekeep, retain, verify, vouch
+        ]  # fmt: skip
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
-        for loop in self._loops:
-            loop.start()
         self._keeper.start()
-        callers = Callers(settings, ledger, assemble.wake)
         receiver = Receiver(
             self.archive,
             self._keeper,
@@ -116,6 +121,9 @@ class Node:
             assemble.wake,
             disk_of(settings).shortage,
         )
+        self._loops.append(Loop("pull", Puller(settings, ledger, receiver.begin).tick))
+        for loop in self._loops:
+            loop.start()
         self._port = Port(
             settings.listener,
             receiver.begin,
@@ -123,7 +131,8 @@ class Node:
             turned_away=callers.turned_away,
             secure=secure_port(settings),
         )
-        self._port.open([*callers.handlers(), *confirmer.handlers()])
+        rooms = (callers, confirmer, voucher, Follower(ledger, assemble.wake))
+        self._port.open([handler for room in rooms for handler in room.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""

@@ -74,6 +74,7 @@ class KnownPeer(Section):
     )
     services: tuple[Service, ...] = Field(ALL, min_length=1, description="What it may do here")
     note: str = Field("", description="For people")
+    port: int = Field(0, ge=0, le=65535, description="Port to call it back at; 0: it cannot be")
 
     @field_validator("address")
     @classmethod
@@ -260,6 +261,16 @@ class Destination(Section):
     def instead_of(self, role: str) -> tuple[str, ...]:
         """Roles of the artefacts that it gets where it does not take this one."""
         return fallbacks_of(role, self.sr_class, self.sr_per)
+
+
+class Pull(Section):
+    """Images that are missing, fetched from a PACS."""
+
+    source: str = Field("", description="Where: a destination's name, or AE@host:port")
+    automatic: bool = Field(default=False, description="Fetch what an open exam lacks, unasked")
+    after_s: Seconds = Field(20.0, description="Silence after which an exam lacks what it lacks")
+    pause_s: Seconds = Field(1.0, description="Pause between two images that are fetched")
+    most_images: int = Field(100, ge=1, description="Images of one study that are fetched at most")
 
 
 class Web(Section):

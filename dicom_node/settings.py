@@ -35,6 +35,7 @@ from dicom_node.sections import (
     Input,
     KnownPeer,
     Logs,
+    Pull,
     Queue,
     Storage,
     Tls,
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     assistance: Assistance = Assistance()
     destinations: tuple[Destination, ...] = ()
     peers: tuple[KnownPeer, ...] = ()
+    pull: Pull = Pull()
     web: Web = Web()
     logs: Logs = Logs()
 
@@ -120,6 +122,12 @@ class Settings(BaseSettings):
                     "its certificate (PEM) in its tls_ca_file, or in tls.ca_file"
                 )
             destination.called_by(tls)
+        return self
+
+    @model_validator(mode="after")
+    def _pull_has_a_source(self) -> Self:
+        if self.pull.automatic and not self.pull.source:
+            raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
         return self
 
     @classmethod
@@ -171,6 +179,11 @@ class Settings(BaseSettings):
     def label_maps(self) -> bool:
         """Whether any destination takes label maps: they are made for nobody else."""
         return any(Output.LABELMAP in destination.outputs for destination in self.destinations)
+
+    @property
+    def archive(self) -> str:
+        """A PACS that may have what is missing: the one to pull from, or the first destination."""
+        return self.pull.source or next((one.name for one in self.destinations), "")
 
     @property
     def data_dir(self) -> Path:

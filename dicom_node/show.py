@@ -95,6 +95,25 @@ def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None
     console.print(table)
 
 
+def print_promises(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per transaction in which a peer asked whether its objects are kept."""
+    if not rows:
+        console.print("Nobody has asked for a Storage Commitment.")
+        return
+    table = Table("Asked", "By", "Objects", "Kept", "Not kept", "Report", "Tries", "Why")
+    for row in rows:
+        table.add_row(
+            _time(row["asked_at"]),
+            escape(f"{row['calling_ae']}@{row['address']}"),
+            str(len(row["objects"])),
+            *(str(row[name]) if row["reported_at"] else "" for name in ("committed", "failed")),
+            row["state"],
+            str(row["attempts"]),
+            escape(row["reason"]),
+        )
+    console.print(table)
+
+
 def print_peers(console: Console, peers: Sequence[Peer]) -> None:
     """One line per peer."""
     if not peers:
@@ -114,7 +133,7 @@ def print_peers(console: Console, peers: Sequence[Peer]) -> None:
 
 def _where_from(peer: Peer) -> str:
     """Where a peer may call from, and what it must show there."""
-    place = peer.address or "any"
+    place = (peer.address or "any") + (f", port {peer.port}" if peer.port else "")
     if not peer.certificate:
         return place
     short = peer.certificate[:19] + "…" if peer.certificate.startswith("sha") else peer.certificate

@@ -6,7 +6,7 @@ from alembic import context
 
 from dicom_node.settings import config_file, load_settings
 from dicom_node.store.database import Database
-from dicom_node.store.tables import metadata
+from dicom_node.store.service_tables import metadata
 
 
 def run() -> None:

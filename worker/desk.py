@@ -30,6 +30,7 @@ from worker.contracts import (
     RunIdentity,
     Status,
 )
+from worker.decoder import decode_apart
 from worker.faps.assist import require_limits
 from worker.faps.predictor import Faps
 from worker.load import load
@@ -68,12 +69,14 @@ class Desk:
             self._log.error("worker not ready", code=error.code, reason=str(error))
             raise
         warm_up()
+        decode_apart.warm_up()
         threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
         self._log.info("worker ready", bundle=faps.card.name, version=faps.card.version)
 
     def close(self) -> None:
         """Take this worker off the list."""
         self._stop.set()
+        decode_apart.close()
         self._ledger.workers.say_goodbye(self._owner)
         self._ledger.close()
 

@@ -12,6 +12,9 @@ from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
 from dicom_node.store.peers import PeerLedger
+from dicom_node.store.procedures import ProcedureLedger
+from dicom_node.store.promises import PromiseLedger
+from dicom_node.store.pulls import PullLedger
 from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.retention import RetentionLedger
 from dicom_node.store.revisions import RevisionLedger
@@ -38,6 +41,9 @@ class Ledger:
         self.rechecks = RecheckLedger(self.database)
         self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
+        self.promises = PromiseLedger(self.database)
+        self.pulls = PullLedger(self.database)
+        self.procedures = ProcedureLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
         self.verification = VerificationLedger(self.database)

@@ -29,6 +29,7 @@ class PeerLedger:
                 certificate=row.certificate,
                 services=tuple(map(Service, row.services)),
                 note=row.note,
+                port=row.port,
                 source=row.added_by,
             )
             for row in rows
@@ -48,6 +49,7 @@ class PeerLedger:
                     certificate=peer.certificate,
                     services=[service.value for service in peer.services],
                     note=peer.note,
+                    port=peer.port,
                     added_at=now(connection),
                     added_by=actor,
                 )

@@ -60,6 +60,8 @@ def _state(states: type[enum.Enum]) -> tuple[Column[str], CheckConstraint]:
     )
 
 
+state_column = _state  # for the tables in other files
+
 associations = Table(
     "associations",
     metadata,
@@ -95,6 +97,7 @@ peers = Table(
     Column("certificate", String(255), nullable=False, server_default=""),  # domain.certificate
     Column("services", JSON, nullable=False),  # domain.peer.Service
     Column("note", Text, nullable=False),
+    Column("port", Integer, nullable=False, default=0, server_default="0"),  # to call it at
     Column("added_at", TIME, nullable=False),
     Column("added_by", String(200), nullable=False),
 )

@@ -218,6 +218,7 @@ class Pages:
             self._shelf,
             workers=len(workers),
             destinations=len(self._settings.destinations),
+            archive=self._settings.archive,
         )
         categories = CATEGORIES if self._settings.assistance.birads else ()
         return {"page": page, "categories": categories}
