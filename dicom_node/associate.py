@@ -71,6 +71,8 @@ def send_at_once(event: evt.Event) -> None:
 
 def describe(destination: Destination) -> str:
     """``name (AE@host:port)``: how messages name a destination."""
+    if destination.kind == "dicomweb":
+        return f"{destination.name} ({destination.url})"
     peer = f"{destination.ae_title}@{destination.host}:{destination.port}"
     return peer if destination.name == peer else f"{destination.name} ({peer})"
 

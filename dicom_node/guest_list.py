@@ -30,7 +30,8 @@ class GuestList:
                 services=(Service.ECHO, Service.COMMITMENT),
                 source="destination",
             )
-            for destination in settings.destinations
+            for destination in settings.addressees
+            if destination.kind == "dicom"
         )
         self._ledger = ledger
         self._added: tuple[Peer, ...] = ()

@@ -31,7 +31,7 @@ Peer = Annotated[str, typer.Argument(help="Configured name, or AE@host:port")]
 def _target(destination: str, config: Path | None) -> tuple[Settings, Destination, bool]:
     """The settings, the destination that is meant, and whether it is one of theirs."""
     settings = load_settings(config or config_file())
-    named = {one.name: one for one in settings.destinations}
+    named = {one.name: one for one in settings.addressees}
     known = named.get(destination)
     return settings, known or peer(destination), known is not None
 

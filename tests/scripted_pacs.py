@@ -15,6 +15,7 @@ from pynetdicom.presentation import build_context, build_role
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    Verification,
 )
 
 from dicom_node.confirm import PUSH_MODEL_INSTANCE
@@ -34,6 +35,15 @@ class ScriptedPacs:
     asked: list[Dataset] = field(default_factory=list)
     studies: list[Dataset] = field(default_factory=list)  # what it answers to C-FIND
     ae_title: str = "PACS"
+    associations: int = 0
+    echoes: int = 0
+
+    def count(self, _event: evt.Event) -> None:
+        self.associations += 1
+
+    def echo(self, _event: evt.Event) -> int:
+        self.echoes += 1
+        return 0x0000
 
     def find(self, _event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         for study in self.studies:
@@ -91,10 +101,15 @@ def abort(event: evt.Event) -> int:
 
 @contextmanager
 def scripted_pacs(
-    *answers: Answer, classes: Sequence[str], implicit_only: bool = False, services: bool = True
+    *answers: Answer,
+    classes: Sequence[str],
+    implicit_only: bool = False,
+    services: bool = True,
+    port: int = 0,
+    ae_title: str = "PACS",
 ) -> Iterator[ScriptedPacs]:
     """A PACS that takes ``classes``; with its services: Storage Commitment and C-FIND."""
-    pacs = ScriptedPacs(free_port(), list(answers) or [status(0x0000)])
+    pacs = ScriptedPacs(port or free_port(), list(answers) or [status(0x0000)], ae_title=ae_title)
     ae = AE(ae_title=pacs.ae_title)
     ae.require_called_aet = True
     syntaxes = [ImplicitVRLittleEndian]
@@ -102,12 +117,14 @@ def scripted_pacs(
         syntaxes.insert(0, ExplicitVRLittleEndian)
     for sop_class in classes:
         ae.add_supported_context(sop_class, syntaxes)
+    ae.add_supported_context(Verification)
     if services:
         ae.add_supported_context(StorageCommitmentPushModel)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     handlers = [
         (evt.EVT_C_STORE, pacs.store), (evt.EVT_N_ACTION, pacs.action),
-        (evt.EVT_C_FIND, pacs.find),
+        (evt.EVT_C_FIND, pacs.find), (evt.EVT_C_ECHO, pacs.echo),
+        (evt.EVT_ACCEPTED, pacs.count),
     ]  # fmt: skip
     server = ae.start_server(("127.0.0.1", pacs.port), block=False, evt_handlers=handlers)
     assert server is not None

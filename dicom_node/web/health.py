@@ -56,7 +56,12 @@ class Health:
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
             replaced = self._ledger.fallbacks.counts()
             associations = self._ledger.associations.counts()
-            text = metrics.exposition(counts, bundles, self._version, replaced, associations, room)
+            known = self._ledger.destinations
+            up = {name: not reach.down for name, reach in known.reaches().items()}
+            post = metrics.Post(up=up, backlog=known.backlog())
+            text = metrics.exposition(
+                counts, bundles, self._version, replaced, associations, room, post
+            )
         except LedgerError:
             text = metrics.exposition(None, (), self._version, room=room)
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, **_NO_STORE})

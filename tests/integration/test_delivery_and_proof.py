@@ -10,7 +10,8 @@ import pytest
 from dicom_node.deliver import Deliverer
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.listen import Port
-from dicom_node.sections import Destination, Listener
+from dicom_node.sections import Listener
+from dicom_node.settings import Destination
 from tests.integration.post import CLASSES, Post
 from tests.peers import free_port
 from tests.scripted_pacs import ScriptedPacs, abort, scripted_pacs, status
