@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
@@ -37,6 +38,7 @@ class ScriptedPacs:
     ae_title: str = "PACS"
     associations: int = 0
     echoes: int = 0
+    reports_at_once: bool = False  # on commitments, over the association that asks
 
     def count(self, _event: evt.Event) -> None:
         self.associations += 1
@@ -60,10 +62,24 @@ class ScriptedPacs:
 
     def action(self, event: evt.Event) -> tuple[int, None]:
         self.asked.append(event.action_information)
+        if self.reports_at_once:
+            arguments = (event.assoc, event.action_information)
+            threading.Thread(target=self._report, args=arguments, daemon=True).start()
         return 0x0000, None
 
     def report(self, port: int, request: Dataset, failed: Sequence[str] = ()) -> int:
         """Call the node back with an N-EVENT-REPORT, as a PACS does; the node's status."""
+        ae = AE(ae_title=self.ae_title)
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        context = build_context(StorageCommitmentPushModel)
+        assoc = ae.associate("127.0.0.1", port, contexts=[context], ae_title="FAPS", ext_neg=[role])
+        assert assoc.is_established
+        status = self._report(assoc, request, failed)
+        assoc.release()
+        return status
+
+    @staticmethod
+    def _report(assoc: Association, request: Dataset, failed: Sequence[str] = ()) -> int:
         report = Dataset()
         report.TransactionUID = request.TransactionUID
         good, bad = [], []
@@ -76,16 +92,10 @@ class ScriptedPacs:
         report.ReferencedSOPSequence = good
         if bad:
             report.FailedSOPSequence = bad
-        ae = AE(ae_title=self.ae_title)
-        role = build_role(StorageCommitmentPushModel, scp_role=True)
-        context = build_context(StorageCommitmentPushModel)
-        assoc = ae.associate("127.0.0.1", port, contexts=[context], ae_title="FAPS", ext_neg=[role])
-        assert assoc.is_established
         kind = 2 if bad else 1
         status, _ = assoc.send_n_event_report(
             report, kind, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE
         )
-        assoc.release()
         return int(status.Status)
 
 
