@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
@@ -16,6 +16,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.errors import ConfigurationError, NothingAccepted, PeerError
+from dicom_node.push import CallingAE
 from dicom_node.settings import Destination
 
 CONNECT_S = 10.0
@@ -38,7 +39,7 @@ def association(
         When the peer cannot be reached or refuses, with its own reason in words.
 
     """
-    ae = AE(ae_title=calling_ae)
+    ae = CallingAE(ae_title=calling_ae)
     ae.connection_timeout = CONNECT_S
     ae.acse_timeout = CONNECT_S
     ae.dimse_timeout = ANSWER_S

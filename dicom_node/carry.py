@@ -6,20 +6,24 @@ import time
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
+from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import _config
 from pynetdicom.association import Association
+from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 
-from dicom_node.associate import association, echo
+from dicom_node.associate import ANSWER_S, association, echo
 from dicom_node.destination_section import Destination
 from dicom_node.domain.delivery import DeliveryEvent, Outcome, outcome_of
 from dicom_node.domain.offers import class_words
 from dicom_node.errors import ArchiveError, NothingAccepted
+from dicom_node.push import Line, WireError, dataset_of, held
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Parcel
+
+_SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 class DicomCarrier:
@@ -31,10 +35,10 @@ class DicomCarrier:
         self._archive = archive
         self._assoc: Association | None = None
         self._open = ExitStack()
+        self._hold = ExitStack()
+        self._line: Line | None = None
         self._proposed: frozenset[str] = frozenset()
         self._used_at = 0.0
-        # The stored bytes go out as they are: what is sent twice is the same object.
-        _config.STORE_SEND_CHUNKED_DATASET = True
 
     def open(self, sop_classes: Collection[str]) -> bool:
         """Have an association on which these classes were proposed; whether it is a new one.
@@ -55,7 +59,7 @@ class DicomCarrier:
             build_context(sop_class, syntax)
             for sop_class in sorted(self._proposed)
             # A context each: a peer may take either, and our files are explicit VR little endian.
-            for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+            for syntax in _SYNTAXES
         ]
         self._assoc = self._open.enter_context(
             association(self._destination, self._calling_ae, contexts)
@@ -76,17 +80,25 @@ class DicomCarrier:
         if not accepted:
             return not_taken(parcel.sop_class_uid)
         try:
-            self._archive.read(parcel.sha256)
-        except ArchiveError as error:
-            return Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
-        path = self._archive.path(parcel.sha256)
-        try:
+            content = self._archive.read(parcel.sha256)
             # A peer that knows only implicit VR gets the same data set written anew.
-            as_stored = ExplicitVRLittleEndian in accepted
-            answer = self._assoc.send_c_store(path if as_stored else dcmread(path))
-        except Exception as error:  # noqa: BLE001 - the edge of the wire: the parcel must not stay SENT
-            reason = f"{type(error).__name__}: {error}"
-            return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=reason)
+            syntax = next(one for one in _SYNTAXES if one in accepted)
+            as_stored = syntax == ExplicitVRLittleEndian
+            dataset = dataset_of(content) if as_stored else _implicit(content)
+        except (ArchiveError, ValueError) as error:
+            return Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
+        try:
+            if self._line is None:
+                self._line = self._hold.enter_context(held(self._assoc, ANSWER_S))
+            answer = self._line.store(
+                accepted[syntax], parcel.sop_class_uid, parcel.sop_instance_uid, dataset
+            )
+        except WireError as error:
+            self._let_go()
+            if self.is_open:
+                self._assoc.abort()
+            self.close()
+            return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=str(error))
         self._used_at = time.monotonic()
         status = int(answer.Status) if "Status" in answer else None
         outcome = outcome_of(status, str(answer.get("ErrorComment") or ""))
@@ -94,11 +106,17 @@ class DicomCarrier:
 
     def rest(self) -> None:
         """Nothing is to be sent now: release what was idle for too long."""
+        self._let_go()  # pynetdicom shall notice it when the peer hangs up
         if time.monotonic() - self._used_at >= self._destination.keep_open_s:
             self.close()
 
+    def _let_go(self) -> None:
+        self._hold.close()
+        self._line = None
+
     def close(self) -> None:
         """Release the association, if there is one."""
+        self._let_go()
         self._open.close()
         self._assoc = None
 
@@ -109,14 +127,22 @@ class DicomCarrier:
         except NothingAccepted:
             return  # it takes associations, and no C-ECHO
 
-    def _accepted(self, sop_class: str) -> set[UID]:
-        """Transfer syntaxes that the peer takes a class in."""
+    def _accepted(self, sop_class: str) -> dict[UID, int]:
+        """Transfer syntaxes that the peer takes a class in, each with its context."""
         assert self._assoc is not None  # noqa: S101 - asked of open associations alone
         return {
-            context.transfer_syntax[0]
+            context.transfer_syntax[0]: context.context_id
             for context in self._assoc.accepted_contexts
             if context.abstract_syntax == UID(sop_class)
         }
+
+
+def _implicit(content: bytes) -> memoryview:
+    """The same data set in implicit VR little endian; a ``ValueError`` when that cannot be."""
+    encoded = encode(dcmread(BytesIO(content)), True, True)  # noqa: FBT003 - pynetdicom's signature
+    if encoded is None:
+        raise ValueError("cannot be written in implicit VR little endian, which the peer demands")
+    return memoryview(encoded)
 
 
 def not_taken(sop_class_uid: str, outcome: Outcome | None = None) -> Outcome:
