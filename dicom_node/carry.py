@@ -131,7 +131,7 @@ class DicomCarrier:
         """Transfer syntaxes that the peer takes a class in, each with its context."""
         assert self._assoc is not None  # noqa: S101 - asked of open associations alone
         return {
-            context.transfer_syntax[0]: context.context_id
+            context.transfer_syntax[0]: context.context_id or 0
             for context in self._assoc.accepted_contexts
             if context.abstract_syntax == UID(sop_class)
         }

@@ -40,6 +40,20 @@ class ScriptedPacs:
     echoes: int = 0
     reports_at_once: bool = False  # on commitments, over the association that asks
 
+    ae: AE = field(default_factory=AE)
+
+    def limit(self, pdu_bytes: int) -> None:
+        """Offer to receive PDUs of this size from now on; 0 is any."""
+        self.ae.maximum_pdu_size = pdu_bytes
+
+    def open_associations(self) -> int:
+        return len(self.ae.active_associations)
+
+    def hang_up(self) -> None:
+        """Abort whatever is open."""
+        for assoc in self.ae.active_associations:
+            assoc.abort()
+
     def count(self, _event: evt.Event) -> None:
         self.associations += 1
 
@@ -120,7 +134,7 @@ def scripted_pacs(
 ) -> Iterator[ScriptedPacs]:
     """A PACS that takes ``classes``; with its services: Storage Commitment and C-FIND."""
     pacs = ScriptedPacs(port or free_port(), list(answers) or [status(0x0000)], ae_title=ae_title)
-    ae = AE(ae_title=pacs.ae_title)
+    pacs.ae = ae = AE(ae_title=pacs.ae_title)
     ae.require_called_aet = True
     syntaxes = [ImplicitVRLittleEndian]
     if not implicit_only:

@@ -187,6 +187,12 @@ class DeliveryLedger:
             late = select(d).where(*own, d.c.created_at <= at - within_s).with_for_update()
             rows = connection.execute(late).all()
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
+            # Left over by a restart: nothing is on its way there now.
+            sent = select(d).where(own[0], d.c.state == DeliveryState.SENT.value).with_for_update()
+            for row in connection.execute(sent).all():
+                lost = replace(outcome, event=DeliveryEvent.NO_ANSWER)
+                _end(connection, row, lost, at, within_s)
+                settle_job(connection, str(row.job_id), at)
             for row in rows:
                 _end(connection, row, outcome, at, within_s)
                 settle_job(connection, str(row.job_id), at)

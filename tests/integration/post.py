@@ -51,6 +51,7 @@ class Post:
         *,
         extra: dict[str, Any] | None = None,
         called_ae: str = "",
+        leases_lost: int = 0,
         **settings: Any,
     ) -> None:
         target = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs_port}
@@ -59,6 +60,7 @@ class Post:
         self.hospital = Hospital(folder, [target], extra or {})
         self.destination = self.hospital.settings.destinations[0]
         ledger, archive = self.hospital.ledger, self.hospital.archive
+        self._leases_lost = leases_lost
         self.exam = self._analysed("one", called_ae)
         self.deliverer = Deliverer(self.destination, "FAPS", archive, ledger, lambda: None)
         self.confirmer = Confirmer([self.destination], "FAPS", ledger)
@@ -70,7 +72,10 @@ class Post:
         with ledger.database.write() as connection:
             of_exam = t.studies.c.study_instance_uid == exam.uid
             connection.execute(update(t.studies).where(of_exam).values(called_ae=called_ae))
-        job = exam.close().claim()
+        exam.close()
+        for _ in range(self._leases_lost):
+            assert ledger.jobs.claim(exam.job_id(), "a zombie", -1.0) is not None
+        self.job = job = exam.claim()
         artefacts = []
         for role, key, sop_class in (("seg", "R-CC", CLASSES[0]), ("sr", "exam", CLASSES[1])):
             content = result(sop_class, prefix + role, StudyInstanceUID=exam.uid)
