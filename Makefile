@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench bench-decode check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all bench bench-decode bench-sending check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: setup ## Timings beside a peer: medians, no assertion
 
 bench-decode: setup ## Reading of images in every syntax, beside pydicom's own way
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/decode.py
+
+bench-sending: setup ## How fast results go out, beside DCMTK's storescu
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/sending.py
 
 check: setup lint types arch ## Lint, types, architecture
 

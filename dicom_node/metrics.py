@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
@@ -37,6 +39,46 @@ _HELP = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """How each destination is."""
+
+    up: Mapping[str, bool] = field(default_factory=dict)
+    backlog: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as the ledger tells it
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge for each question that an alarm may ask about a destination."""
+        told: tuple[tuple[str, str, Mapping[str, float]], ...] = (
+            ("up", "Whether the destination is there, as far as is known", self.up),
+            (
+                "oldest_seconds", "How long the oldest undelivered object has waited",
+                {name: line["oldest_s"] for name, line in self.backlog.items()},
+            ),
+        )  # fmt: skip
+        for name, help_text, values in told:
+            gauge = GaugeMetricFamily(
+                f"faps_node_destination_{name}", help_text, labels=["destination"]
+            )
+            for destination, value in sorted(values.items()):
+                gauge.add_metric([destination], float(value))
+            yield gauge
+        by_state = GaugeMetricFamily(
+            "faps_node_deliveries_by_destination",
+            "Result objects by destination and state",
+            labels=["destination", "state"],
+        )
+        unproven = GaugeMetricFamily(
+            "faps_node_deliveries_unproven",
+            "Result objects of which a proof asked for cannot be had",
+            labels=["destination"],
+        )
+        for destination, line in sorted(self.backlog.items()):
+            for state, number in sorted(line["states"].items()):
+                by_state.add_metric([destination, state], number)
+            unproven.add_metric([destination], line["unproven"])
+        yield from (by_state, unproven)
+
+
 class _LedgerNumbers(Collector):
     """The ledger's counts as gauges; no label ever names a patient, a study or an address."""
 
@@ -46,9 +88,11 @@ class _LedgerNumbers(Collector):
         bundles: Iterable[str],
         replaced: Mapping[tuple[str, str], int],
         associations: Mapping[str, int],
+        post: Post,
         *,
         ledger_up: bool,
     ) -> None:
+        self._post = post
         self._associations = associations
         self._counts = counts
         self._replaced = replaced
@@ -77,6 +121,7 @@ class _LedgerNumbers(Collector):
         for (destination, role), number in sorted(self._replaced.items()):
             fallbacks.add_metric([destination, role], number)
         yield fallbacks
+        yield from self._post.collect()
         yield self._endings()
         workers = GaugeMetricFamily(
             "faps_node_workers_alive", "Workers heard of lately", value=self._bundles.total()
@@ -168,6 +213,7 @@ def exposition(
     room: Room | None = None,
     quarantined: int = 0,
     certificates: Sequence[Certificate] = (),
+    post: Post | None = None,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -178,7 +224,14 @@ def exposition(
     """
     registry = CollectorRegistry()
     registry.register(
-        _LedgerNumbers(counts or {}, bundles, replaced, associations, ledger_up=counts is not None)
+        _LedgerNumbers(
+            counts or {},
+            bundles,
+            replaced,
+            associations,
+            post or Post(),
+            ledger_up=counts is not None,
+        )
     )
     registry.register(_Build(version))
     if room is not None:

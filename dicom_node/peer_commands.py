@@ -43,7 +43,7 @@ def _target(
 ) -> tuple[Settings, Destination, bool]:
     """The settings, the destination that is meant, and whether it is one of theirs."""
     settings = load_settings(config or config_file())
-    named = {one.name: one for one in settings.destinations}
+    named = {one.name: one for one in settings.addressees}
     known = named.get(destination)
     made = known or peer(destination, tls=settings.tls if tls else None)
     return settings, made, known is not None

@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dicom_node.destination_section import Destination
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.outputs import Output
 from dicom_node.errors import ConfigurationError
@@ -31,7 +32,6 @@ from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
     Completeness,
-    Destination,
     Input,
     KnownPeer,
     Logs,
@@ -173,6 +173,16 @@ class Settings(BaseSettings):
             self.input.rule(),
             limits=self.limits.bounds(),
             read_assessments=self.assistance.birads,
+        )
+
+    @property
+    def addressees(self) -> tuple[Destination, ...]:
+        """Everybody whom results may be sent to: a sender is one for each peer that takes some."""
+        takers = [peer for peer in self.peers if peer.results_port]
+        return tuple(
+            addressee
+            for one in self.destinations
+            for addressee in ([one.at(peer) for peer in takers] if one.kind == "sender" else [one])
         )
 
     @property

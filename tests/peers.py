@@ -93,6 +93,9 @@ class Orthanc:
     def post(self, path: str, content: bytes | str) -> Any:
         return httpx.post(self.url + path, content=content, timeout=60).raise_for_status().json()
 
+    def delete(self, path: str) -> None:
+        httpx.delete(self.url + path, timeout=30).raise_for_status()
+
     def instances(self, study_uid: str) -> list[str]:
         query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_uid}}
         return list(self.post("/tools/find", json.dumps(query)))

@@ -7,6 +7,7 @@ from dicom_node.store.clock import ClockLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
+from dicom_node.store.destinations import DestinationLedger
 from dicom_node.store.fallbacks import FallbackLedger
 from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
@@ -14,6 +15,7 @@ from dicom_node.store.overview import Overview
 from dicom_node.store.peers import PeerLedger
 from dicom_node.store.procedures import ProcedureLedger
 from dicom_node.store.promises import PromiseLedger
+from dicom_node.store.proofs import ProofLedger
 from dicom_node.store.pulls import PullLedger
 from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.retention import RetentionLedger
@@ -38,6 +40,8 @@ class Ledger:
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)
         self.deliveries = DeliveryLedger(self.database)
+        self.destinations = DestinationLedger(self.database)
+        self.proofs = ProofLedger(self.database)
         self.rechecks = RecheckLedger(self.database)
         self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)

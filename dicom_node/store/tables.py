@@ -217,10 +217,13 @@ deliveries = Table(
     Column("destination", String(80), nullable=False),
     *_state(DeliveryState),
     Column("needs_commitment", Integer, nullable=False, default=0),
+    Column("needs_sight", Integer, nullable=False, default=0, server_default="0"),
     Column("attempts", Integer, nullable=False, default=0),
     Column("refusals", Integer, nullable=False, default=0),
     Column("next_at", TIME, nullable=False),
-    Column("asked_at", TIME),  # when a commitment of what was accepted was last asked for
+    Column("asked_at", TIME),  # when a proof of what was accepted was last asked for
+    Column("asks", Integer, nullable=False, default=0, server_default="0"),  # on this rung
+    Column("proof", Text, nullable=False, default="", server_default=""),  # why it ended early
     Column("reached_at", TIME),  # when the destination took it, or may have: it may be there
     Column("last_status", Integer),
     Column("reason", Text, nullable=False, default=""),
@@ -230,6 +233,26 @@ deliveries = Table(
     Column("updated_at", TIME, nullable=False),
     UniqueConstraint("artefact_id", "destination"),
     Index(None, "destination", "state", "next_at"),
+)
+
+reaches = Table(
+    "reaches",
+    metadata,
+    Column("destination", String(80), primary_key=True),
+    Column("failures", Integer, nullable=False),  # domain.reach.Reach
+    Column("probes", Integer, nullable=False),
+    Column("down_since", TIME),
+    Column("probe_at", TIME),
+    Column("reason", Text, nullable=False),
+)
+
+not_taken = Table(
+    "not_taken",
+    metadata,
+    Column("destination", String(80), primary_key=True),
+    Column("sop_class_uid", UID, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", TIME, nullable=False),
 )
 
 withdrawals = Table(
