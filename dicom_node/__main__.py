@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicom_node import caller_commands, peer_commands
+from dicom_node import audit_commands, caller_commands, peer_commands
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
 from dicom_node.domain.assessment import category_of
@@ -220,6 +220,7 @@ app.command()(withdraw)
 app.command()(sweep)
 app.command()(caller_commands.associations)
 app.add_typer(caller_commands.peers, name="peers")
+app.add_typer(audit_commands.audit, name="audit")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
     app.command()(talk)
 

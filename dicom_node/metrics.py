@@ -113,6 +113,21 @@ class _Disk(Collector):
         )
 
 
+class _Audit(Collector):
+    """The audit trail."""
+
+    def __init__(self, waiting: int) -> None:
+        self._waiting = waiting
+
+    def collect(self) -> Iterable[Metric]:
+        """How many events the audit repository was not told of yet."""
+        yield GaugeMetricFamily(
+            "faps_node_audit_waiting",
+            "Sealed events that wait to be handed over; without audit.host, all there are",
+            self._waiting,
+        )
+
+
 class _Build(Collector):
     """Which version runs."""
 
@@ -133,6 +148,7 @@ def exposition(
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
     associations: Mapping[str, int] = MappingProxyType({}),
     room: Room | None = None,
+    audit_waiting: int | None = None,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -146,6 +162,8 @@ def exposition(
         _LedgerNumbers(counts or {}, bundles, replaced, associations, ledger_up=counts is not None)
     )
     registry.register(_Build(version))
+    if audit_waiting is not None:
+        registry.register(_Audit(audit_waiting))
     if room is not None:
         registry.register(_Disk(room))
     ProcessCollector(registry=registry)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 
 import uvicorn
 
 from dicom_node.assemble import Assembler
+from dicom_node.attest import Attester
 from dicom_node.callers import Callers
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
-from dicom_node.errors import ConfigurationError
+from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.listen import Port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
@@ -26,6 +28,7 @@ from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
+from dicom_node.store.owners import owner_name
 from dicom_node.web.app import make_app
 from dicom_node.withdraw import Withdrawer
 
@@ -49,6 +52,7 @@ class Node:
         self._port: Port | None = None
         self._loops: list[Loop] = []
         self._page = _Page(settings, self.ledger, self.archive)
+        self._attester = Attester(settings, self.ledger)
 
     def start(self) -> None:
         """Bring everything up; the port opens last, when all that it needs is there.
@@ -62,6 +66,7 @@ class Node:
         self._prepare_ledger()
         self.archive.sweep()
         self.ledger.associations.close_lost()
+        self._note("started")
         if self._queue is not None:
             self._queue.start()
         try:
@@ -92,7 +97,8 @@ class Node:
         housekeep = Loop("housekeep", self._housekeep)
         withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
-        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain]
+        audit = Loop("audit", self._attester.tick)
+        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain, audit]
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
@@ -156,9 +162,22 @@ class Node:
         self._page.stop()
         if self._queue is not None:
             self._queue.stop()
+        self._close_the_trail()
         self.ledger.close()
         self._lock.close()
         self._log.info("stopped")
+
+    def _note(self, event: str) -> None:
+        """Start and stop are part of the trail (PS3.15 A.5.3.1)."""
+        title, owner = self.settings.listener.ae_title, owner_name(os.getpid())
+        self.ledger.trail.note("node", title, event, owner)
+
+    def _close_the_trail(self) -> None:
+        try:
+            self._note("stopped")
+            self._attester.close()
+        except LedgerError as error:
+            self._log.error("stop not recorded", reason=str(error))
 
 
 class _Page:

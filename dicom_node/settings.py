@@ -27,6 +27,7 @@ from dicom_node.errors import ConfigurationError
 from dicom_node.explain import explain
 from dicom_node.sections import (
     Assistance,
+    Audit,
     Completeness,
     Destination,
     Input,
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     peers: tuple[KnownPeer, ...] = ()
     web: Web = Web()
+    audit: Audit = Audit()
     logs: Logs = Logs()
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, not_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, not_, select, update
 
 from dicom_node.domain.association import (
     STRANGERS,
@@ -16,10 +16,13 @@ from dicom_node.domain.association import (
     Ending,
     Visit,
 )
+from dicom_node.store import events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 
 KEPT_S = 90 * 86400.0
+TOLD_EVERY_S = 60.0  # of one refused caller: the trail is kept for years
+_STRANGERS = [refusal.value for refusal in STRANGERS]
 KEPT_ROWS = 20_000  # a storm of callers must not fill the disk
 
 
@@ -52,6 +55,12 @@ class AssociationLedger:
         """Record an association that was not accepted."""
         with self._database.write() as connection:
             at = now(connection)
+            if diagnosis.code in _STRANGERS and not _told_lately(connection, visit, at):
+                events.record(
+                    connection, at=at, study_id=None, subject="caller",
+                    subject_id=f"{visit.calling_ae} {visit.address}"[:64].strip(),
+                    event="refused", reason=diagnosis.advice, actor="callers",
+                )  # fmt: skip
             connection.execute(
                 insert(t.associations).values(
                     **_who(visit), **_how(end, diagnosis), opened_at=at, closed_at=at
@@ -89,7 +98,7 @@ class AssociationLedger:
                 func.count().label("times"),
                 func.min(a.c.opened_at).label("first_at"),
             )
-            .where(a.c.code.in_([refusal.value for refusal in STRANGERS]))
+            .where(a.c.code.in_(_STRANGERS))
             .group_by(a.c.calling_ae, a.c.called_ae, a.c.address)
             .subquery()
         )
@@ -119,6 +128,18 @@ class AssociationLedger:
             )
             used = exists().where(t.instances.c.association_id == a.c.id)
             return connection.execute(delete(a).where(old, not_(used))).rowcount
+
+
+def _told_lately(connection: Connection, visit: Visit, at: float) -> bool:
+    """Whether the trail has just heard of this caller."""
+    a = t.associations
+    same = exists().where(
+        a.c.opened_at > at - TOLD_EVERY_S,
+        a.c.code.in_(_STRANGERS),
+        a.c.calling_ae == visit.calling_ae,
+        a.c.address == visit.address,
+    )
+    return bool(connection.execute(select(same)).scalar_one())
 
 
 def contexts_from(stored: Iterable[dict[str, Any]]) -> tuple[Contexts, ...]:

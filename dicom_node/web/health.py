@@ -56,7 +56,10 @@ class Health:
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
             replaced = self._ledger.fallbacks.counts()
             associations = self._ledger.associations.counts()
-            text = metrics.exposition(counts, bundles, self._version, replaced, associations, room)
+            text = metrics.exposition(
+                counts, bundles, self._version, replaced, associations, room,
+                audit_waiting=self._ledger.trail.backlog(),
+            )  # fmt: skip
         except LedgerError:
             text = metrics.exposition(None, (), self._version, room=room)
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, **_NO_STORE})
