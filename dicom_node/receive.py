@@ -26,7 +26,7 @@ from dicom_node.errors import (
     LedgerError,
     OutOfResources,
 )
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.store.archive import Archive, sha256_of
 from dicom_node.store.intake import Intake, Received
 from dicom_node.store.ledger import Ledger
@@ -89,7 +89,7 @@ class Receiver:
             )
             return _status(error.dimse_status, str(error))
         except Exception as error:  # noqa: BLE001 - the edge of the wire: answer, do not hang
-            self._log.error("object not kept", error=error, reason=str(error))
+            self._log.error("object not kept", error=error, reason=in_words(error))
             return _status(PROCESSING_FAILURE, "internal fault, see the node's log")
         if intake in {Intake.NEW, Intake.CONFLICT, Intake.MISMATCH}:
             self._arrived()

@@ -31,7 +31,8 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .not_valid_before(NOW)
         .not_valid_after(NOW + timedelta(days=36_500))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
+            False,  # noqa: FBT003
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)  # noqa: FBT003
         .sign(key, hashes.SHA256())
