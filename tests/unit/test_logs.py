@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,13 +15,18 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.logs import ALLOWED, configure, logger, only_allowed
+from dicom_node.errors import LedgerError
+from dicom_node.logs import ALLOWED, configure, in_words, logger, only_allowed
 
 
 @pytest.fixture(autouse=True)
 def _configured_anew() -> Iterator[None]:
+    hooks, handlers = (sys.excepthook, threading.excepthook), logging.root.handlers[:]
     yield
     structlog.reset_defaults()
+    sys.excepthook, threading.excepthook = hooks
+    logging.root.handlers[:] = handlers
+    logging.captureWarnings(capture=False)
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -77,3 +86,38 @@ def test_whatever_is_said_only_listed_fields_remain_in_plain_ascii(fields: dict[
     kept = only_allowed(None, "info", {**fields, "reason": "ä\x00\n"})
     assert set(kept) <= ALLOWED
     assert all(value.isascii() and value.isprintable() for value in kept.values())
+
+
+def test_of_a_fault_the_type_and_the_place_are_said_and_of_ours_the_words() -> None:
+    with pytest.raises(ValueError, match="CANARY") as caught:
+        float("CANARY")
+    assert in_words(caught.value).startswith("ValueError at test_logs.py:")
+    with pytest.raises(json.JSONDecodeError) as decoded:
+        json.loads("CANARY")
+    assert in_words(decoded.value).startswith("JSONDecodeError at decoder.py:")
+    assert in_words(ValueError("CANARY")) == "ValueError at nowhere"
+    assert in_words(LedgerError("database is locked")) == "database is locked"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("float('CANARY')", '"reason": "ValueError at <string>:3"'),
+        ("threading.Thread(target=float, args=('CANARY',)).start()", '"ended by a fault"'),
+        ("warnings.warn('CANARY')", ""),
+        ("logging.getLogger('pydicom').warning('CANARY')", ""),
+        ("logging.getLogger('pynetdicom').error('CANARY')", "ERROR pynetdicom"),
+        (
+            "try: float('CANARY')\nexcept ValueError: logging.getLogger('celery').exception('no')",
+            "ERROR celery ValueError at <string>:3",
+        ),
+    ],
+)
+def test_whatever_a_process_or_a_library_says_quotes_nothing(fault: str, said: str) -> None:
+    start = "import logging, threading, warnings\nfrom dicom_node.logs import configure; "
+    code = f"{start}configure('debug')\n{fault}"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert said in ended.stderr
+    assert "CANARY" not in ended.stdout + ended.stderr
