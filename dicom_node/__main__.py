@@ -21,7 +21,7 @@ from dicom_node.demo.run import Demo, Options
 from dicom_node.domain.assessment import category_of
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
-from dicom_node.logs import configure
+from dicom_node.logs import configure, guard_process
 from dicom_node.lookup import existing_ledger, find, one_study, open_ledger
 from dicom_node.node import Node
 from dicom_node.peer_commands import Config
@@ -57,6 +57,7 @@ class Confirm(Enum):
 def _settings(config: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
     settings = load_settings(config or config_file(), overrides)
     configure(settings.logs.level)
+    guard_process()
     return settings
 
 

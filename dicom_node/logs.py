@@ -30,13 +30,10 @@ ALLOWED = frozenset(
 def configure(level: str) -> None:
     """Set up logging for this process, to standard error."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    # Libraries speak through the standard module and through warnings; pydicom's quote values.
+    # Libraries speak through the standard module; their messages may quote data.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_WithoutWords())
-    logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
-    sys.excepthook = _uncaught
-    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,
@@ -62,6 +59,13 @@ def only_allowed(
         elif isinstance(fields[name], str):
             fields[name] = fields[name].encode("unicode_escape").decode("ascii")
     return fields
+
+
+def guard_process() -> None:
+    """Let neither warnings (pydicom's quote values) nor last words out as they are."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 class _WithoutWords(logging.Formatter):

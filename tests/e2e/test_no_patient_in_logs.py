@@ -130,13 +130,11 @@ def test_no_log_metric_or_message_names_a_patient(hospital: Hospital, make_exam:
     storescu(node.port, [first])
     shout(mixed, PatientID=f"{CANARY}-ANOTHER")
     storescu(node.port, others)
+    node.wait_for_state(study_of(whole), "confirmed", seconds=250)
+    node.wait_for_state(study_of(mixed), "held", seconds=250)
     ended = ("confirmed", "delivered", "held", "failed", "unsuitable")
-    states = {
-        name: node.wait_for_state(study_of(folder), *ended, seconds=200).line.state
-        for name, folder in {"whole": whole, "odd": odd, "damaged": damaged, "mixed": mixed}.items()
-    }
-    assert (states["whole"], states["mixed"]) == ("confirmed", "held")
-    assert states["damaged"] in {"failed", "unsuitable", "confirmed"}
+    for folder in (odd, damaged):
+        node.wait_for_state(study_of(folder), *ended, seconds=250)
     sheet = node.sheet(study_of(whole))
     assert sheet is not None
     assert CANARY in sheet.line.patient_id  # the ledger does know

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,12 +19,8 @@ from dicom_node.logs import ALLOWED, configure, in_words, logger, only_allowed
 
 @pytest.fixture(autouse=True)
 def _configured_anew() -> Iterator[None]:
-    hooks, handlers = (sys.excepthook, threading.excepthook), logging.root.handlers[:]
     yield
     structlog.reset_defaults()
-    sys.excepthook, threading.excepthook = hooks
-    logging.root.handlers[:] = handlers
-    logging.captureWarnings(capture=False)
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -108,14 +102,14 @@ def test_of_a_fault_the_type_and_the_place_are_said_and_of_ours_the_words() -> N
         ("logging.getLogger('pydicom').warning('CANARY')", ""),
         ("logging.getLogger('pynetdicom').error('CANARY')", "ERROR pynetdicom"),
         (
-            "try: float('CANARY')\nexcept ValueError: logging.getLogger('celery').exception('no')",
+            "try: float('CANARY')\nexcept Exception: logging.getLogger('celery').exception(1)",
             "ERROR celery ValueError at <string>:3",
         ),
     ],
 )
 def test_whatever_a_process_or_a_library_says_quotes_nothing(fault: str, said: str) -> None:
-    start = "import logging, threading, warnings\nfrom dicom_node.logs import configure; "
-    code = f"{start}configure('debug')\n{fault}"
+    start = "import logging, threading, warnings\nfrom dicom_node.logs import configure, guard_process; "
+    code = f"{start}configure('debug'); guard_process()\n{fault}"
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
