@@ -108,7 +108,7 @@ def test_of_a_fault_the_type_and_the_place_are_said_and_of_ours_the_words() -> N
     ],
 )
 def test_whatever_a_process_or_a_library_says_quotes_nothing(fault: str, said: str) -> None:
-    start = "import logging, threading, warnings\nfrom dicom_node.logs import configure, guard_process; "
+    start = "import logging, threading, warnings\nfrom dicom_node.logs import *; "
     code = f"{start}configure('debug'); guard_process()\n{fault}"
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
