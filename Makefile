@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench bench-decode bench-sending check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all mutants bench bench-decode bench-sending check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test: setup peers ## Set up and run the tests
 test-all: setup ## The slow tests too, with viewers and more validators
 	@bash deploy/install-peers.sh deploy/apt-test.txt deploy/apt-test-slow.txt
 	$(PYTEST)
+
+mutants: setup ## Mutants of lease, outbox, limits and path code (an hour; results in mutants/)
+	TMPDIR=$${TMPDIR:-/dev/shm} $(BIN)/python -m mutmut run --max-children 1
+	$(BIN)/python -m mutmut results
 
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
@@ -66,4 +70,4 @@ migration: setup ## New database revision: make migration m="what it does"
 	$(BIN)/python migrations/new.py "$(m)"
 
 clean: ## Remove what `make` made
-	rm -rf $(VENV) build dist *.egg-info demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

@@ -102,7 +102,7 @@ def remove_peer(
 ) -> None:
     """Let a peer in no more that was added by command or on the page."""
     settings, ledger = existing_ledger(config, data)
-    ledger.peers.remove(name)
+    ledger.peers.remove(name, f"cli {getpass.getuser()}")
     console.print(f"{name}: may not come in any more.", markup=False)
     if not ledger.peers.all() and not settings.peers:
         console.print("Note: it was the last on the list; everybody may come in from now on.")

@@ -155,5 +155,6 @@ class Deliverer:
             job=parcel.job_id,
             sop_instance=parcel.sop_instance_uid,
             state=outcome.event.value,
-            reason=outcome.reason,
+            # Not the reason: a destination's Error Comment may name the patient.
+            status="none" if outcome.status is None else f"0x{outcome.status:04X}",
         )

@@ -191,6 +191,21 @@ class _Certificates(Collector):
         yield gauge
 
 
+class _Audit(Collector):
+    """The audit trail."""
+
+    def __init__(self, waiting: int) -> None:
+        self._waiting = waiting
+
+    def collect(self) -> Iterable[Metric]:
+        """How many events the audit repository was not told of yet."""
+        yield GaugeMetricFamily(
+            "faps_node_audit_waiting",
+            "Sealed events that wait to be handed over; without audit.host, all there are",
+            self._waiting,
+        )
+
+
 class _Build(Collector):
     """Which version runs."""
 
@@ -214,6 +229,7 @@ def exposition(
     quarantined: int = 0,
     certificates: Sequence[Certificate] = (),
     post: Post | None = None,
+    audit_waiting: int | None = None,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -234,6 +250,8 @@ def exposition(
         )
     )
     registry.register(_Build(version))
+    if audit_waiting is not None:
+        registry.register(_Audit(audit_waiting))
     if room is not None:
         registry.register(_Disk(room, quarantined))
     if certificates:

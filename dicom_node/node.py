@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 
 import uvicorn
 
 from dicom_node.assemble import Assembler
+from dicom_node.attest import Attester
 from dicom_node.callers import Callers
 from dicom_node.certificates import ExpiryWatch
 from dicom_node.confirm import Confirmer
@@ -15,7 +17,7 @@ from dicom_node.deliver import Deliverer
 from dicom_node.destination_section import Destination
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
-from dicom_node.errors import ConfigurationError
+from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.follow import Follower
 from dicom_node.listen import Port, secure_port
 from dicom_node.logs import logger
@@ -32,6 +34,7 @@ from dicom_node.store.folder_lock import hold
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
+from dicom_node.store.owners import owner_name
 from dicom_node.verify import Verifier
 from dicom_node.vouch import Voucher
 from dicom_node.web.app import make_app
@@ -60,6 +63,7 @@ class Node:
         self._expiry = ExpiryWatch(settings)
         self._postmen: list[Deliverer] = []
         self._page = _Page(settings, self.ledger, self.archive)
+        self._attester = Attester(settings, self.ledger)
 
     def start(self) -> None:
         """Bring everything up; the port opens last, when all that it needs is there.
@@ -73,6 +77,7 @@ class Node:
         self._prepare_ledger()
         self.archive.sweep()
         self.ledger.associations.close_lost()
+        self._note("started")
         if self._queue is not None:
             self._queue.start()
         try:
@@ -105,7 +110,8 @@ class Node:
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
         verify = Loop("verify", Verifier(settings.storage, self.archive, ledger).tick)
         vouch = Loop("vouch", voucher.tick)
-        self._loops = [dispatch, assemble, plan, withdraw, housekeep, retain, verify, vouch]
+        audit = Loop("audit", self._attester.tick)
+        self._loops = [dispatch, assemble, plan, withdraw, housekeep, retain, verify, vouch, audit]
         ledger.destinations.forget(frozenset(one.name for one in settings.addressees))
         for destination in settings.addressees:
             self._loops += self._post(destination)
@@ -193,9 +199,22 @@ class Node:
         self._page.stop()
         if self._queue is not None:
             self._queue.stop()
+        self._close_the_trail()
         self.ledger.close()
         self._lock.close()
         self._log.info("stopped")
+
+    def _note(self, event: str) -> None:
+        """Start and stop are part of the trail (PS3.15 A.5.3.1)."""
+        title, owner = self.settings.listener.ae_title, owner_name(os.getpid())
+        self.ledger.trail.note("node", title, event, owner)
+
+    def _close_the_trail(self) -> None:
+        try:
+            self._note("stopped")
+            self._attester.close()
+        except LedgerError as error:
+            self._log.error("stop not recorded", reason=str(error))
 
 
 def plans_of(settings: Settings) -> list[Plan]:

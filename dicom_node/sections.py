@@ -231,6 +231,24 @@ class Web(Section):
     port: Port = Field(8080, description="TCP port of the page")
 
 
+class Audit(Section):
+    """The audit trail, and who is told of it."""
+
+    host: str = Field("", description="Syslog receiver of audit messages; empty: nobody is told")
+    port: Port = Field(6514, description="Its port")
+    transport: Literal["tls", "tcp", "udp"] = Field("tls", description="How it is reached")
+    ca: Path | None = Field(None, description="Who signs its certificate (PEM); empty: system")
+    certificate: Path | None = Field(None, description="Our certificate (PEM), if it wants one")
+    key: Path | None = Field(None, description="The key of our certificate (PEM)")
+    source_id: str = Field("", description="How we call ourselves there; empty: the host's name")
+    keep_years: float = Field(6.0, ge=0, description="Years after which events go; 0: never")
+
+    @field_validator("ca", "certificate", "key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
 class Logs(Section):
     """What the log says."""
 

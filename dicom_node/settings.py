@@ -31,6 +31,7 @@ from dicom_node.limits_section import Limits
 from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
+    Audit,
     Completeness,
     Input,
     KnownPeer,
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     peers: tuple[KnownPeer, ...] = ()
     pull: Pull = Pull()
     web: Web = Web()
+    audit: Audit = Audit()
     logs: Logs = Logs()
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent
 from dicom_node.errors import ArchiveError, FapsNodeError, LeaseLost
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.jobs import Artefact, Ending
@@ -96,7 +96,7 @@ class Desk:
         except LeaseLost as error:
             self._log.warning("lease lost", job=job.id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the edge of a task: the ledger must hear of it
-            self._log.error("analysis failed", job=job.id, error=error, reason=str(error))
+            self._log.error("analysis failed", job=job.id, error=error, reason=in_words(error))
             code = error.code if isinstance(error, FapsNodeError) else type(error).__name__
             self._ledger.jobs.retry(job, f"attempt {job.attempts}: {code}: {error}")
         finally:
@@ -204,6 +204,6 @@ class Desk:
                 if job is not None:
                     self._ledger.jobs.heartbeat(job, lease_s)
             except Exception as error:  # noqa: BLE001 - the edge of a thread: without it leases run out
-                self._log.warning("heartbeat failed", error=error, reason=str(error))
+                self._log.warning("heartbeat failed", error=error, reason=in_words(error))
             if self._stop.wait(min(SAY_ALIVE_S, lease_s / 4)):
                 return

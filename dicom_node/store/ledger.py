@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dicom_node.store.associations import AssociationLedger
+from dicom_node.store.chain import ChainLedger
 from dicom_node.store.clock import ClockLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
@@ -21,6 +22,7 @@ from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.retention import RetentionLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
+from dicom_node.store.trail import TrailLedger
 from dicom_node.store.verification import VerificationLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
 from dicom_node.store.workers import WorkerLedger
@@ -51,6 +53,8 @@ class Ledger:
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
         self.verification = VerificationLedger(self.database)
+        self.chain = ChainLedger(self.database)
+        self.trail = TrailLedger(self.database)
         self.clock = ClockLedger(self.database)
         self.workers = WorkerLedger(self.database)
         self.overview = Overview(self.database)

@@ -78,6 +78,7 @@ class Health:
                 room,
                 quarantined=len(list(self._archive.quarantine.iterdir())),
                 certificates=certificates,
+                audit_waiting=self._ledger.trail.backlog(),
                 post=metrics.Post(up=up, backlog=known.backlog()),
             )
         except LedgerError:
