@@ -74,7 +74,7 @@ class Deliverer:
                     self._end(parcel, _not_taken(parcel))
         except PeerError as error:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
-            self._ledger.deliveries.postpone(parcels, outcome)
+            self._ledger.deliveries.postpone(parcels, outcome, self._destination.retry_s)
             self._log.warning("destination not reached", reason=str(error), objects=len(parcels))
 
     def _send_all(self, assoc: Association, parcels: Sequence[Parcel]) -> None:
@@ -88,7 +88,7 @@ class Deliverer:
         """Write down an attempt; others go in place of what is not taken."""
         if outcome.not_taken:
             outcome = replace(outcome, instead=self._destination.instead_of(parcel.role))
-        state = self._ledger.deliveries.end(parcel, outcome)
+        state = self._ledger.deliveries.end(parcel, outcome, self._destination.retry_s)
         ended = state in {DeliveryState.REFUSED, DeliveryState.REPLACED}
         (self._log.warning if ended else self._log.info)(
             state.value if ended else "sent",

@@ -69,7 +69,7 @@ class Recheck:
             return parcels
         if found.verdict is Verdict.WAIT:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=found.reason)
-            self._ledger.deliveries.postpone(parcels, outcome)
+            self._ledger.deliveries.postpone(parcels, outcome, self._destination.retry_s)
         else:
             job_id, name = parcels[0].job_id, self._destination.name
             self._ledger.rechecks.hold(job_id, name, found.reason)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dicom_node.domain.delivery import BACKOFF_FIRST_S, BACKOFF_MAX_S
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.outputs import (
     DEFAULT_OUTPUTS,
@@ -210,6 +211,9 @@ class Destination(Section):
 
     recheck: Literal["off", "hold", "restamp"] = Field(
         "off", description="What to do when the destination knows the study by other patient data"
+    )
+    retry_s: Seconds = Field(
+        BACKOFF_FIRST_S, le=BACKOFF_MAX_S, description="Pause before the second try; then doubled"
     )
 
     @property

@@ -250,7 +250,7 @@ def running_node(folder: Path, toml: str, port: int, http_port: int) -> Iterator
         wait_until(lambda: opens(port) or process.poll() is not None, "the node's port")
         assert process.poll() is None, (folder / "node.log").read_text()
         node = RunningNode(port, http_port, settings.data_dir, config, process, settings)
-        wait_until(lambda: node.ledger.workers.alive(30), "the worker", 120)
+        wait_until(lambda: node.ledger.workers.alive(30), "the worker", 240)
         yield node
         node.ledger.close()
         process.send_signal(signal.SIGTERM)

@@ -138,15 +138,20 @@ def outcome_of(status: int | None, comment: str = "") -> Outcome:
 
 
 def next_attempt_at(
-    now: float, attempts: int, created_at: float, *, spread: float = 0.5
+    now: float,
+    attempts: int,
+    created_at: float,
+    *,
+    first_s: float = BACKOFF_FIRST_S,
+    spread: float = 0.5,
 ) -> float | None:
     """When to try again after ``attempts`` tries, or ``None`` when the time is up.
 
-    Doubles from 5 s to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that destinations
-    which fail together do not all come back together.
+    Doubles from ``first_s`` to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that
+    destinations which fail together do not all come back together.
     """
     if now - created_at >= DELIVER_BY_S:
         return None
     doublings = min(max(0, attempts - 1), 16)  # the cap is reached long before
-    pause = min(BACKOFF_FIRST_S * 2.0**doublings, BACKOFF_MAX_S)
+    pause = min(first_s * 2.0**doublings, BACKOFF_MAX_S)
     return now + pause * (0.75 + 0.5 * spread)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from dicom_node.domain.delivery import (
+    BACKOFF_FIRST_S,
     DELIVER_ATTEMPTS_PERMANENT,
     TO_SEND,
     DeliveryEvent,
@@ -125,16 +126,20 @@ class DeliveryLedger:
             _change(connection, row, DeliveryEvent.SEND, at, reason="", attempts=row.attempts + 1)
             return True
 
-    def end(self, parcel: Parcel, outcome: Outcome) -> DeliveryState:
+    def end(
+        self, parcel: Parcel, outcome: Outcome, retry_s: float = BACKOFF_FIRST_S
+    ) -> DeliveryState:
         """Write down what became of an attempt, and what that means for the job."""
         with self._database.write() as connection:
             at = now(connection)
             row = _delivery(connection, parcel.delivery_id)
-            state = _end(connection, row, outcome, at)
+            state = _end(connection, row, outcome, at, retry_s)
             settle_job(connection, parcel.job_id, at)
             return state
 
-    def postpone(self, parcels: Iterable[Parcel], outcome: Outcome) -> None:
+    def postpone(
+        self, parcels: Iterable[Parcel], outcome: Outcome, retry_s: float = BACKOFF_FIRST_S
+    ) -> None:
         """The destination could not be reached: every parcel counts an attempt and waits."""
         with self._database.write() as connection:
             at = now(connection)
@@ -150,7 +155,7 @@ class DeliveryLedger:
                 # Left over by a restart: it waits like the others, and may still have arrived.
                 sent = row.state == DeliveryState.SENT.value
                 end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
-                _end(connection, _delivery(connection, parcel.delivery_id), end, at)
+                _end(connection, _delivery(connection, parcel.delivery_id), end, at, retry_s)
                 settle_job(connection, parcel.job_id, at)
 
     def confirm(
@@ -254,7 +259,7 @@ def _accepted(
 
 
 def _end(
-    connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome, at: float
+    connection: Connection, row: Row[Any], outcome: Outcome, at: float, retry_s: float
 ) -> DeliveryState:
     """Take over an outcome; a repeated refusal or the end of the time is final."""
     event, reason = outcome.event, outcome.reason
@@ -264,7 +269,7 @@ def _end(
         event, values["refusals"] = DeliveryEvent.TRANSIENT, row.refusals + 1
     if event in {DeliveryEvent.TRANSIENT, DeliveryEvent.NO_ANSWER}:
         spread = random.random()  # noqa: S311 - jitter, not a secret
-        later = next_attempt_at(at, row.attempts, row.created_at, spread=spread)
+        later = next_attempt_at(at, row.attempts, row.created_at, first_s=retry_s, spread=spread)
         if later is None:
             event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
         else:
