@@ -195,7 +195,7 @@ class RunningNode:
     def sheet(self, study_uid: str) -> StudySheet | None:
         return self.ledger.overview.sheet(study_uid, self.settings.completeness.expected_views)
 
-    def wait_for_state(self, study_uid: str, *states: str, seconds: float = 90.0) -> StudySheet:
+    def wait_for_state(self, study_uid: str, *states: str, seconds: float = 180.0) -> StudySheet:
         """The study's sheet once it is in one of ``states``."""
 
         def there() -> StudySheet | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,14 +161,20 @@ def _steps(
             run.save(keep)
 
 
-def _sound_kernels(hardware: Hardware) -> AbstractContextManager[None]:
+@contextmanager
+def _sound_kernels(hardware: Hardware) -> Iterator[None]:
     """Without oneDNN on a single CPU thread: torch 2.13 then writes beyond its buffers in backward.
 
     Seen with images in channels-last order, as "double free or corruption"; with two threads or
     torch's own kernels it does not happen.
     """
+    before = torch.backends.mkldnn.enabled
     alone = hardware.device.type == "cpu" and torch.get_num_threads() == 1
-    return torch.backends.mkldnn.flags(enabled=False) if alone else nullcontext()  # type: ignore[no-untyped-call,no-any-return]
+    torch.backends.mkldnn.enabled = before and not alone  # type: ignore[assignment]  # torch declares the class of the property
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 def recent(losses: list[float]) -> float:
