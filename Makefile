@@ -5,8 +5,9 @@ PYTHON ?= python3.11
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
-# -j where a second core helps; tests marked slow are left to `make test-all`.
+# Tests marked slow are left to `make test-all`. Two processes, each with peers of its own.
 PYTEST = $(BIN)/python -m pytest
+TOGETHER = -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all mutants bench bench-decode bench-sending check lint types arch fmt migration peers clean
@@ -29,7 +30,7 @@ peers: ## Install the programs that tests talk to (Debian, as root)
 	@bash deploy/install-peers.sh
 
 test: setup peers ## Set up and run the tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(TOGETHER)
 
 test-all: setup ## The slow tests too, with viewers and more validators
 	@bash deploy/install-peers.sh deploy/apt-test.txt deploy/apt-test-slow.txt

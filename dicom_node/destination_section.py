@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from dicom_node.domain.delivery import BACKOFF_FIRST_S, BACKOFF_MAX_S, Patience
 from dicom_node.domain.outputs import (
     DEFAULT_OUTPUTS,
     Output,
@@ -57,6 +58,9 @@ class Destination(Section):
         1800.0, description="Seconds after which results go without waiting for images"
     )
     deliver_by_hours: Hours = Field(72.0, description="Hours after which trying to deliver ends")
+    retry_s: Seconds = Field(
+        BACKOFF_FIRST_S, le=BACKOFF_MAX_S, description="Pause before the second try; then doubled"
+    )
     keep_open_s: float = Field(
         5.0, ge=0, description="Seconds that an idle association is kept for the next results"
     )
@@ -115,6 +119,11 @@ class Destination(Section):
     def roles(self) -> tuple[str, ...]:
         """Roles of the artefacts that it gets."""
         return roles_of(self.outputs, self.sr_class, self.sr_per)
+
+    @property
+    def patience(self) -> Patience:
+        """How long it is tried."""
+        return Patience(self.retry_s, self.deliver_by_hours * 3600.0)
 
     @property
     def needs_commitment(self) -> bool:
