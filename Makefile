@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all faults soak bench check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: setup peers ## Set up and run the tests
 test-all: setup ## The slow tests too, with viewers and more validators
 	@bash deploy/install-peers.sh deploy/apt-test.txt deploy/apt-test-slow.txt
 	$(PYTEST)
+
+faults: setup peers ## Faults at seeded moments, audited: make faults N=1000, SEED=17, PAIRS=1
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED),--runs $(or $(N),40)) $(if $(PAIRS),--pairs) --lanes $(or $(LANES),2)
 
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py

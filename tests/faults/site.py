@@ -25,7 +25,7 @@ from tests.faults.queue_server import Queue
 from tests.faults.zygote import Zygote, processes
 from tests.peers import free_port, opens
 
-LEASE_S = 4.0
+LEASE_S = 5.0
 DISK_MB = 192
 RESTART_S = 0.2  # what systemd's RestartSec or a container's restart takes here
 UP_S = 30.0
@@ -124,6 +124,7 @@ class Site:
         self.config = folder / "node.toml"
         self.node, self.worker = Part(self, "node"), Part(self, "worker")
         self.others: list[Part] = []  # further workers, which end with the run
+        self._closed = False
         self._stop = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
 
@@ -190,7 +191,7 @@ class Site:
         return {
             "LD_PRELOAD": library,
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",  # seconds: so far two processes may differ for a moment
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
@@ -240,6 +241,9 @@ class Site:
 
     def close(self) -> None:
         """End whatever is left, without asking."""
+        if self._closed:
+            return
+        self._closed = True
         self._stop.set()
         self.zygote.close()
         for peer in (self.front, self.back, self.pacs, self.archive, self.sent, self.stored):

@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,6 +112,15 @@ def _work(folder: str) -> None:
 _COMMANDS = {"node": _serve, "worker": _work}
 
 
+def _mend_sleep() -> None:
+    """libfaketime 0.9.10 refuses sleeps until a moment of a clock that it shall not fake."""
+
+    def sleep(seconds: float) -> None:
+        select.select([], [], [], seconds)
+
+    time.sleep = sleep
+
+
 def _import_everything() -> None:
     import celery.bin.celery
     import celery.concurrency.prefork
@@ -196,6 +206,8 @@ def _loop() -> None:
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if "LD_PRELOAD" in os.environ:
+        _mend_sleep()
     _import_everything()
     gc.freeze()
     _loop()
