@@ -98,9 +98,12 @@ class Node:
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
+        if self._queue is not None:
+            self._loops.append(Loop("queue", self._queue.tick))
         for loop in self._loops:
             loop.start()
         callers = Callers(settings, ledger, assemble.wake)
+        self._loops.append(Loop("callers", callers.tick))
         receiver = Receiver(
             self.archive,
             ledger,

@@ -110,7 +110,9 @@ def _acknowledged_is_there(books: Books) -> Iterator[Breach]:
         if not files:
             yield Breach("I1", f"{row['uid']} was acknowledged and has no row")
         elif row["sha256"] not in {books.data_set(sha256) for sha256 in files}:
-            yield Breach("I1", f"{row['uid']} was acknowledged and its bytes are not in the archive")
+            yield Breach(
+                "I1", f"{row['uid']} was acknowledged and its bytes are not in the archive"
+            )
     for row in books.sender:
         if row["status"] is not None and not _taken(row["status"]) and row["status"] >> 8 != 0xA7:
             yield Breach("I1", f"{row['uid']} was refused for good with 0x{row['status']:04X}")

@@ -45,7 +45,7 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 
 def data_set_hash(content: bytes) -> str:
     """SHA-256 of a DICOM file's data set: what travels, and what a store must give back."""
-    # PS3.10 7.1: preamble, "DICM", then (0002,0000) UL 4 with the length of what is left of group 2.
+    # PS3.10 7.1: preamble, "DICM", then (0002,0000) with the length of what is left of group 2.
     assert content[128:136] == b"DICM\x02\x00\x00\x00", "no DICOM file"
     start = 144 + int.from_bytes(content[140:144], "little")
     return hashlib.sha256(content[start:]).hexdigest()

@@ -1,4 +1,4 @@
-"""A TCP proxy that spoils connections on demand: cut, black hole, slow, late, half open, refused."""
+"""A TCP proxy that spoils connections on demand: cut, unheard, slow, late, refused."""
 
 from __future__ import annotations
 
@@ -135,14 +135,15 @@ class FaultProxy:
             while selector.get_map() and not self._closed.is_set():
                 if self._weather.black_hole:
                     time.sleep(LOOK_S)
-                    if client.fileno() < 0:
-                        return
-                    continue
-                for key, _ in selector.select(LOOK_S):
-                    source = key.fileobj
-                    assert isinstance(source, socket.socket)
-                    if not self._carry_once(source, key.data, upward=source is client):
-                        selector.unregister(source)
+                else:
+                    self._carry_what_is_there(selector, client)
+
+    def _carry_what_is_there(self, selector: selectors.BaseSelector, client: socket.socket) -> None:
+        for key, _ in selector.select(LOOK_S):
+            source = key.fileobj
+            assert isinstance(source, socket.socket)
+            if not self._carry_once(source, key.data, upward=source is client):
+                selector.unregister(source)
 
     def _carry_once(self, source: socket.socket, sink: socket.socket, *, upward: bool) -> bool:
         """Carry what is there one way; ``False`` when that way has ended."""

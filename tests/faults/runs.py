@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from tests.faults.auditor import Breach, audit, open_books
+from tests.faults.auditor import audit, open_books
 from tests.faults.exams import Exam, Image, make_exam, with_other_bytes, with_two_patients
 from tests.faults.pacs import Mood
 from tests.faults.recovery import NODE, measure
@@ -23,6 +23,7 @@ SENT_S = 60.0
 SETTLED_S = 60.0
 PASSED_S = 60.0  # how much time passes at once while deliveries and questions wait for theirs
 TINY_SHARE = 0.3
+PARTIAL_SHARE = 0.3
 PENDING = """
 SELECT (SELECT COUNT(*) FROM studies WHERE state = 'open')
      + (SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'analysing', 'analysed', 'delivered'))
@@ -54,6 +55,7 @@ class Plan:
     kind: str
     exam: str
     tiny: bool
+    partial: bool
     bytes: int  # where in the first image the moment ``bytes`` is
     slow_s: float  # how long the analysis of a view takes
     strikes: tuple[Strike, ...]
@@ -87,11 +89,13 @@ def plan(seed: int, *, only: str = "", pairs: bool = False) -> Plan:
     strikes = tuple(_strike(one, rng) for one in chosen)
     ends = first.ends
     tiny = rng.random() < TINY_SHARE and first.exam == "plain" and ends == {"confirmed"}
+    partial = first.exam == "plain" and rng.random() < PARTIAL_SHARE
     return Plan(
         seed=seed,
         kind=kind,
         exam=first.exam,
         tiny=tiny,
+        partial=partial,
         bytes=rng.randrange(1, 500_000 if not tiny else 15_000),
         slow_s=rng.choice((0.0, 0.0, 0.3)),
         strikes=strikes,
@@ -159,6 +163,9 @@ class Run:
             return with_two_patients(exam, folder)
         if plan.exam == "twice":
             return replace(exam, images=exam.images * 2)
+        if plan.partial:  # a view of which only one image comes: silence decides
+            more = make_exam(folder, name, rng, tiny=plan.tiny, view="MLO").images
+            return replace(exam, images=(*exam.images, more[0]))
         if plan.exam == "late":
             return replace(exam, late=make_exam(folder, name, rng, view="MLO").images)
         return exam
@@ -220,7 +227,9 @@ class Run:
         self._passed_s += PASSED_S
         for table, column in (("deliveries", "next_at"), ("deliveries", "asked_at")):
             self._view.change(f"UPDATE {table} SET {column} = {column} - ?", [PASSED_S])
-        self._view.change("UPDATE jobs SET next_at = next_at - ? WHERE state = 'queued'", [PASSED_S])
+        self._view.change(
+            "UPDATE jobs SET next_at = next_at - ? WHERE state = 'queued'", [PASSED_S]
+        )
 
     def _left(self) -> list[str]:
         rows = self._view.rows(_LEFT)
@@ -245,9 +254,7 @@ class Run:
         for strike in self._plan.strikes:
             begun, ended = self._struck_at[strike.name]
             kind = strike.scenario.recovery
-            seconds = measure(
-                kind, self._site, self._exam.study, begun, ended, self._passed_s
-            )
+            seconds = measure(kind, self._site, self._exam.study, begun, ended, self._passed_s)
             if seconds is not None:
                 self.result.recovery[kind] = seconds
 

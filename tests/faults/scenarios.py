@@ -99,6 +99,12 @@ def _zombie(site: Site, rng: Random) -> End:
     return end
 
 
+def _deafen(site: Site, rng: Random) -> End:
+    """The worker's parent takes no message any more; its child is well."""
+    site.worker.kill(signal.SIGSTOP)
+    return _nothing
+
+
 def _poison(site: Site, rng: Random) -> End:
     """This exam kills every process that analyses it."""
     wish = site.folder / "wishes" / "poison"
@@ -155,9 +161,8 @@ def _fill_disk(site: Site, rng: Random) -> End:
     filler = site.folder / "data" / "filler"
     free = shutil.disk_usage(filler.parent).free
     left = rng.randrange(0, 1_500_000)
-    with filler.open("wb") as file:
-        with suppress(OSError):
-            os.posix_fallocate(file.fileno(), 0, max(1, free - left))
+    with filler.open("wb") as file, suppress(OSError):
+        os.posix_fallocate(file.fileno(), 0, max(1, free - left))
     return filler.unlink
 
 
@@ -180,7 +185,7 @@ def _mood(make: Callable[[Random], Mood]) -> Begin:
 
 def _jump(site: Site, rng: Random) -> End:
     site.set_clock(rng.choice((3600, -3600, 86400, -86400, 90, -90)))
-    stays = rng.random() < 0.5  # noqa: PLR2004 - half of the jumps are never taken back
+    stays = rng.random() < 0.5
     return _nothing if stays else lambda: site.set_clock(0)
 
 
@@ -205,6 +210,7 @@ SCENARIOS: dict[str, Scenario] = {
     "worker asleep beyond its lease": Scenario(
         _zombie, ("claimed",), hold=(1.5 * LEASE_S, 1.5 * LEASE_S)
     ),
+    "worker deaf": Scenario(_deafen, ("start",)),
     "exam that kills workers": Scenario(
         _poison, ("start",), hold=(12, 12), ends=frozenset({"failed"})
     ),

@@ -48,6 +48,7 @@ url = "redis://127.0.0.1:{queue_port}/0"
 
 [worker]
 lease_s = {lease_s}
+watchdog_s = 6
 threads = 1
 
 [completeness]

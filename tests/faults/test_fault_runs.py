@@ -165,25 +165,24 @@ PLANTED: Mapping[str, tuple[Spoil, ...]] = {
 }
 
 
-def test_an_audit_after_a_calm_run_finds_nothing(
-    calm: None, copied_books: Callable[[], Books]
-) -> None:
+@pytest.mark.usefixtures("calm")
+def test_an_audit_after_a_calm_run_finds_nothing(copied_books: Callable[[], Books]) -> None:
     assert audit(copied_books()) == []
 
 
 @pytest.mark.parametrize(
     ("invariant", "spoil"), [(name, one) for name, all_ in PLANTED.items() for one in all_]
 )
+@pytest.mark.usefixtures("calm")
 def test_what_is_planted_is_found(
-    calm: None, copied_books: Callable[[], Books], invariant: str, spoil: Spoil
+    copied_books: Callable[[], Books], invariant: str, spoil: Spoil
 ) -> None:
     spoil(copied_books())
     assert invariant in {breach.invariant for breach in audit(copied_books())}
 
 
-def test_a_process_that_lost_its_parent_is_found(
-    calm: None, copied_books: Callable[[], Books]
-) -> None:
+@pytest.mark.usefixtures("calm")
+def test_a_process_that_lost_its_parent_is_found(copied_books: Callable[[], Books]) -> None:
     assert [b.invariant for b in audit(copied_books(), orphans=[4711])] == ["I6"]
 
 

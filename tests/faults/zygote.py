@@ -1,4 +1,4 @@
-"""A process that has imported everything and forks nodes and workers, ready in tens of milliseconds.
+"""A process that has imported everything and forks nodes and workers within milliseconds.
 
 Interpreter and imports cost a node 3 s and a worker 7 s; a fault run that kills one would pay them
 each time. What is forked runs the product's own commands: ``dicom-node serve`` and the command line
@@ -163,8 +163,8 @@ def _redirect(log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for source, target in ((null, 0), (file, 1), (file, 2)):
         os.dup2(source, target)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115 - descriptors
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - descriptors
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _reap(ended: dict[int, int]) -> None:
