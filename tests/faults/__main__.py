@@ -20,7 +20,7 @@ from tests.faults.recovery import TARGETS
 from tests.faults.runs import plan
 from tests.faults.scenarios import SCENARIOS
 
-CHUNK = 40  # runs on one site: its disk is small, its audit grows
+CHUNK = 80  # runs on one site: its disk is small, its audit grows
 LANE_S = 1800
 
 

@@ -64,12 +64,15 @@ class Books:
         return self.hashes[sha256]
 
 
-def open_books(folder: Path, hashes: dict[str, str | None] | None = None) -> Books:
+def open_books(
+    folder: Path, hashes: dict[str, str | None] | None = None, view: View | None = None
+) -> Books:
+    """The books of a site; ``hashes`` and ``view`` of the last audit make the next one cheaper."""
     about = json.loads((folder / "site.json").read_text())
     return Books(
         folder,
         Path(about["data_dir"]),
-        View(about["ledger_url"]),
+        view or View(about["ledger_url"]),
         read_ledger(folder / "sender.jsonl"),
         read_ledger(folder / "pacs.jsonl"),
         {} if hashes is None else hashes,

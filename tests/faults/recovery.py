@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tests.faults.site import Site
-from tests.faults.view import View
 
 NODE = "node killed → port open"
 CLAIM = "worker killed → claimed"
@@ -28,7 +27,7 @@ def measure(
 
     ``passed_s`` is time that was let pass by changing rows; it counts as if it had been waited.
     """
-    events = View(site.ledger_url).rows(_EVENTS, [study])
+    events = site.view.rows(_EVENTS, [study])
     if kind == CLAIM and _state_at(events, begun) == "analysing":
         return _first(events, "claimed", begun)
     if kind == QUEUE and _state_at(events, begun) == "queued":

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Begin = Callable[[Site, Random], End]
 SENDING = ("start", "bytes", "bytes", "acknowledged")
 ANALYSING = ("job", "claimed", "claimed", "claimed", "analysed")
 DELIVERING = ("analysed", "stored", "stored", "asked")
+OUTAGE_S, OUTAGE_STEPS = 4 * 3600.0, 16
 ANY = SENDING + ANALYSING + DELIVERING
 BOTH = ("sqlite", "postgres")
 CONFIRMED = frozenset({"confirmed"})
@@ -175,6 +177,19 @@ def _weather(place: str, make: Callable[[Random], Weather]) -> Begin:
     return begin
 
 
+def _long_outage(site: Site, rng: Random) -> End:
+    """Hours pass, in which every attempt fails."""
+    site.back.change(Weather(refuse=True))
+
+    def end() -> None:
+        for _ in range(OUTAGE_STEPS):
+            site.let_pass(OUTAGE_S / OUTAGE_STEPS)
+            time.sleep(0.6)
+        site.back.calm()
+
+    return end
+
+
 def _mood(make: Callable[[Random], Mood]) -> Begin:
     def begin(site: Site, rng: Random) -> End:
         site.pacs.feel(make(rng))
@@ -230,6 +245,9 @@ SCENARIOS: dict[str, Scenario] = {
     "PACS down": Scenario(
         _weather("back", lambda _: Weather(refuse=True)), _deliver, hold=(0.5, 3.0),
         recovery="destination back → delivered",
+    ),
+    "PACS down for hours": Scenario(
+        _long_outage, ("start",), hold=(3, 3), recovery="destination back → delivered"
     ),
     "PACS a black hole": Scenario(
         _weather("back", lambda _: Weather(black_hole=True)), _deliver, hold=(2.0, 4.0),

@@ -22,11 +22,12 @@ from tests.faults.modality import Modality
 from tests.faults.pacs import FaultyPacs
 from tests.faults.proxy import FaultProxy
 from tests.faults.queue_server import Queue
+from tests.faults.view import View
 from tests.faults.zygote import Zygote, processes
 from tests.peers import free_port, opens
 
-LEASE_S = 5.0
-DISK_MB = 192
+LEASE_S = 6.0
+DISK_MB = 256
 RESTART_S = 0.2  # what systemd's RestartSec or a container's restart takes here
 UP_S = 30.0
 TOML = """
@@ -74,6 +75,14 @@ outputs = ["sr"]
 """
 
 
+_WAITING = (
+    ("deliveries", "next_at", ""),
+    ("deliveries", "asked_at", ""),
+    ("reaches", "probe_at", ""),
+    ("jobs", "next_at", " WHERE state = 'queued'"),
+)
+
+
 class Part:
     """A forked process that a supervisor starts again when it dies."""
 
@@ -112,6 +121,7 @@ class Site:
         self.zygote = Zygote(folder / "zygote.log", self._environment())
         self.server = Server(folder) if kind == "postgres" else None
         self.ledger_url = self.server.url if self.server else f"sqlite:///{self.data / 'ledger.db'}"
+        self.view = View(self.ledger_url)
         self.port, self.http_port = free_port(), free_port()
         self.sent = PeerLedger(folder / "sender.jsonl")
         self.stored = PeerLedger(folder / "pacs.jsonl")
@@ -196,6 +206,13 @@ class Site:
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass for what waits for its time: the next attempt, question or probe."""
+        for table, column, where in _WAITING:
+            statement = f"UPDATE {table} SET {column} = {column} - ?{where}"
+            with suppress(Exception):  # the database may be away
+                self.view.change(statement, [seconds])
+
     def set_clock(self, seconds: float) -> None:
         """Let the clock of node and worker differ from the host's by so much."""
         part = self.clock.with_suffix(".part")
@@ -250,6 +267,7 @@ class Site:
         for peer in (self.front, self.back, self.pacs, self.archive, self.sent, self.stored):
             peer.close()
         self.queue.close()
+        self.view.close()
         if self.server is not None:
             self.server.close()
         if self.disk_is_ours:
