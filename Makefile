@@ -38,6 +38,9 @@ test-all: setup ## The slow tests too, with viewers and more validators
 faults: setup peers ## Faults at seeded moments, audited: make faults N=1000, SEED=17, PAIRS=1
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED),--runs $(or $(N),40)) $(if $(PAIRS),--pairs) --lanes $(or $(LANES),2)
 
+soak: setup peers ## 1,200 small exams, a fault a minute: make soak EXAMS=200 shortens it
+	@$(BIN)/python -m tests.faults.soak --exams $(or $(EXAMS),1200)
+
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py

@@ -110,14 +110,14 @@ class Part:
 class Site:
     """Node, worker, queue, database, modality and two destinations, on free loopback ports."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, disk_mb: int = DISK_MB) -> None:
         self.folder = folder
         self.kind = kind
         for name in ("wishes", "exams", "data"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.clock = folder / "clock"
         self.clock.write_text("+0")
-        self.disk_is_ours = _mount(folder / "data")
+        self.disk_is_ours = _mount(folder / "data", disk_mb)
         self.zygote = Zygote(folder / "zygote.log", self._environment())
         self.server = Server(folder) if kind == "postgres" else None
         self.ledger_url = self.server.url if self.server else f"sqlite:///{self.data / 'ledger.db'}"
@@ -274,9 +274,9 @@ class Site:
             subprocess.run(["umount", "--lazy", self.folder / "data"], check=False)
 
 
-def _mount(folder: Path) -> bool:
+def _mount(folder: Path, size_mb: int) -> bool:
     """A small disk of its own for the data folder, where we may mount one."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "faults", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "faults", str(folder)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
