@@ -1,7 +1,7 @@
 """``make soak``: many exams through one site, a fault a minute, and what it holds afterwards.
 
-Four modalities send all the time; at the end everything is audited, and memory, files and sockets of the node are compared with those
-after the first tenth.
+Four modalities send all the time; at the end everything is audited, and memory, files and threads
+of the node are compared with those after the first tenth.
 """
 
 from __future__ import annotations

@@ -45,14 +45,14 @@ def kill_worker(site: Site, rng: Random) -> End:
 
 
 def kill_child(site: Site, rng: Random) -> End:
-    signal(site.worker_children(), signal.SIGKILL)
+    _signal_all(site.worker_children(), signal.SIGKILL)
     return nothing
 
 
 def kill_both(site: Site, rng: Random) -> End:
     children = site.worker_children()
     site.worker.kill()
-    signal(children, signal.SIGKILL)
+    _signal_all(children, signal.SIGKILL)
     return nothing
 
 
@@ -60,7 +60,7 @@ def kill_everything(site: Site, rng: Random) -> End:
     children = site.worker_children()
     site.node.kill()
     site.worker.kill()
-    signal(children, signal.SIGKILL)
+    _signal_all(children, signal.SIGKILL)
     site.queue.kill()
     return site.queue.start
 
@@ -68,14 +68,14 @@ def kill_everything(site: Site, rng: Random) -> End:
 def zombie(site: Site, rng: Random) -> End:
     """The worker sleeps through its lease while another takes over, then comes back."""
     children = site.worker_children()
-    signal(children, signal.SIGSTOP)
+    _signal_all(children, signal.SIGSTOP)
     other = Part(site, "worker")
     other.start()
     other.wanted = False
     site.others.append(other)
 
     def end() -> None:
-        signal(children, signal.SIGCONT)
+        _signal_all(children, signal.SIGCONT)
 
     return end
 
@@ -183,7 +183,7 @@ def jump(site: Site, rng: Random) -> End:
     return nothing if stays else lambda: site.set_clock(0)
 
 
-def signal(pids: list[int], number: int) -> None:
+def _signal_all(pids: list[int], number: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
