@@ -24,6 +24,7 @@ from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
 from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
+from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.web.app import make_app
@@ -44,6 +45,7 @@ class Node:
         self._lock = hold(settings.data_dir, "node")
         self.archive = Archive(settings.data_dir)
         self.ledger = Ledger(settings.ledger_url)
+        self._keeper = Keeper(self.archive, self.ledger)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
@@ -102,18 +104,24 @@ class Node:
             self._loops.append(Loop("queue", self._queue.tick))
         for loop in self._loops:
             loop.start()
+        self._keeper.start()
         callers = Callers(settings, ledger, assemble.wake)
         self._loops.append(Loop("callers", callers.tick))
         receiver = Receiver(
             self.archive,
-            ledger,
+            self._keeper,
             settings.input_rule,
             callers,
             assemble.wake,
             disk_of(settings).shortage,
         )
-        self._port = Port(settings.listener, self.archive.spool, callers.admits)
-        self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
+        self._port = Port(
+            settings.listener,
+            receiver.begin,
+            admits=callers.admits,
+            turned_away=callers.turned_away,
+        )
+        self._port.open([*callers.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""
@@ -135,6 +143,9 @@ class Node:
         if swept:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
+        late = self.ledger.clock.set_right(self.settings.worker.lease_s)
+        if late:
+            self._log.warning("the database's clock was set back", count=late)
         return HOUSEKEEP_S
 
     @staticmethod
@@ -147,6 +158,7 @@ class Node:
         self._log.info("stopping")
         if self._port is not None:
             self._port.close()
+        self._keeper.stop()
         for loop in self._loops:
             loop.stop()
         if self._worker is not None:
