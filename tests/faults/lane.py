@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ def carry_out(site: Site, plans: Sequence[Plan], tell: Callable[[Result], None])
         site.end_others()
         tell(run.result)
         if run.result.breaches:
+            # The site's disk goes with the site.
+            shutil.copytree(site.data, site.folder / "evidence", dirs_exist_ok=True)
             return  # what comes after would be found again and again
 
 
