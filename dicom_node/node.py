@@ -98,6 +98,8 @@ class Node:
         for destination in settings.destinations:
             postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
             self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
+        callers = Callers(settings, ledger, assemble.wake)
+        self._loops.append(Loop("callers", callers.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
         if self._queue is not None:
@@ -105,8 +107,6 @@ class Node:
         for loop in self._loops:
             loop.start()
         self._keeper.start()
-        callers = Callers(settings, ledger, assemble.wake)
-        self._loops.append(Loop("callers", callers.tick))
         receiver = Receiver(
             self.archive,
             self._keeper,

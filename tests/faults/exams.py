@@ -14,7 +14,7 @@ from pydicom import dcmwrite
 
 from dicom_node.domain.identifiers import derive_uid
 from tests.faults.ledgers import CANARY, data_set_hash
-from worker.training.cem_dicom import cem_dataset
+from worker.training.cem_dicom import CemImage, cem_dataset
 
 SIDE = 512  # the least that the analysis takes
 TINY = 96  # too small for it: such an exam is found unsuitable, and only its report travels
@@ -77,8 +77,7 @@ def _image(folder: Path, name: str, energy: Any, rng: Random, side: int, **chang
     pixels = np.kron(noise * 1000 + 1000, np.ones((16, 16))).astype(np.uint16)
     pixels[:, int(side * 0.8) :] = 0
     view = {"laterality": "L", "view": "CC", **changes}
-    ds = cem_dataset(
-        pixels,
+    image = CemImage(
         energy=energy,
         **view,
         patient_id=f"{CANARY}-{name}",
@@ -91,7 +90,7 @@ def _image(folder: Path, name: str, energy: Any, rng: Random, side: int, **chang
         acquired=datetime(2026, 3, 1, 11, tzinfo=UTC),
         frame_of_reference_uid=derive_uid("faults", name, view["view"], "frame"),
     )
-    return _written(ds, folder / f"{energy}-{view['view']}.dcm")
+    return _written(cem_dataset(pixels, image), folder / f"{energy}-{view['view']}.dcm")
 
 
 def _written(ds: Any, path: Path) -> Image:
