@@ -1,4 +1,4 @@
-"""Whether the events are the rows that were written: their seals read by an implementation apart."""
+"""Whether the events are the rows that were written: their seals read once more, by other code."""
 
 from __future__ import annotations
 
