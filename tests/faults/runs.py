@@ -18,7 +18,7 @@ from tests.faults.site import Site
 from tests.peers import opens
 
 LATEST_MOMENT_S = 12.0
-SENT_S = 60.0
+SENT_S = 90.0
 SETTLED_S = 60.0
 PASSED_S = 60.0  # how much time passes at once while deliveries and questions wait for theirs
 TINY_SHARE = 0.5

@@ -73,7 +73,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "worker deaf": Scenario(deafen, ("start",)),
     "exam that kills workers": Scenario(
-        poison, ("start",), hold=(12, 12), ends=frozenset({"failed"})
+        poison, ("start",), ends=frozenset({"failed"})
     ),
     "queue killed": Scenario(kill_queue, _early, hold=(0.1, 2.0)),
     "queue emptied": Scenario(flush_queue, _early, recovery="queue emptied → claimed"),

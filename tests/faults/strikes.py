@@ -17,6 +17,10 @@ from tests.faults.site import Part, Site
 
 End = Callable[[], None]
 Begin = Callable[[Site, Random], End]
+_JOBS = """
+SELECT COUNT(*) AS jobs,
+       COUNT(CASE WHEN state IN ('queued', 'analysing') THEN 1 END) AS open FROM jobs
+"""
 OUTAGE_S, OUTAGE_STEPS = 4 * 3600.0, 16
 
 
@@ -87,10 +91,20 @@ def deafen(site: Site, rng: Random) -> End:
 
 
 def poison(site: Site, rng: Random) -> End:
-    """This exam kills every process that analyses it."""
+    """This exam kills every process that analyses it, until there are no attempts left."""
     wish = site.folder / "wishes" / "poison"
     wish.touch()
-    return wish.unlink
+    before = site.view.rows(_JOBS)[0]["jobs"]
+
+    def given_up() -> bool:
+        now = site.view.rows(_JOBS)[0]
+        return now["jobs"] > before and not now["open"]
+
+    def end() -> None:
+        site.wait(given_up, "the exam to be given up", 90)
+        wish.unlink()
+
+    return end
 
 
 def kill_queue(site: Site, rng: Random) -> End:
