@@ -81,7 +81,14 @@ def open_books(
 
 def audit(books: Books, orphans: Iterable[int] = ()) -> list[Breach]:
     """Every breach of I1 to I8."""
-    found = [
+    with books.view.snapshot():
+        found = _breaches(books)
+    found += [Breach("I6", f"process {pid} has lost its parent and runs") for pid in orphans]
+    return found
+
+
+def _breaches(books: Books) -> list[Breach]:
+    return [
         *_acknowledged_is_there(books),
         *_every_study_ends(books),
         *_one_content_each(books),
@@ -91,8 +98,6 @@ def audit(books: Books, orphans: Iterable[int] = ()) -> list[Breach]:
         *_states_are_their_history(books),
         *_canaries(books),
     ]
-    found += [Breach("I6", f"process {pid} has lost its parent and runs") for pid in orphans]
-    return found
 
 
 def _acknowledged(books: Books) -> list[dict[str, Any]]:

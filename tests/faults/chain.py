@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
-
-import psycopg
 
 from tests.faults.view import View
 
@@ -23,7 +20,7 @@ def broken_links(view: View) -> Iterator[str]:
     """What is wrong with the events as they lie there, and with the chain that seals them."""
     events = {row["id"]: row for row in view.rows("SELECT * FROM events ORDER BY id")}
     yield from (f"event {key} has no actor" for key, row in events.items() if not row["actor"])
-    if not _has_seals(view):
+    if not view.has_table("seals"):
         return
     before, sealed = "0" * 64, set()
     for place, seal in enumerate(view.rows("SELECT * FROM seals ORDER BY position"), start=1):
@@ -43,14 +40,6 @@ def broken_links(view: View) -> Iterator[str]:
     late = [k for k in events.keys() - sealed if time.time() - events[k]["at"] > SEALED_AFTER_S]
     if late:
         yield f"{len(late)} events were never sealed, the first is {min(late)}"
-
-
-def _has_seals(view: View) -> bool:
-    try:
-        view.rows("SELECT 1 FROM seals LIMIT 1")
-    except (sqlite3.Error, psycopg.Error):
-        return False
-    return True
 
 
 def _digest(values: list[object]) -> str:

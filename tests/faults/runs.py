@@ -27,7 +27,9 @@ PENDING = """
 SELECT (SELECT COUNT(*) FROM studies WHERE state = 'open')
      + (SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'analysing', 'analysed', 'delivered'))
      + (SELECT COUNT(*) FROM jobs WHERE planned_at IS NULL AND state IN ('unsuitable', 'failed'))
-     + (SELECT COUNT(*) FROM deliveries WHERE state IN ('waiting', 'sent', 'unknown')) AS pending
+     + (SELECT COUNT(*) FROM deliveries WHERE state IN ('waiting', 'sent', 'unknown')
+                                           OR (state = 'accepted' AND needs_commitment = 1))
+       AS pending
 """
 
 
@@ -273,5 +275,5 @@ SELECT 'study' AS what, state, reason FROM studies WHERE state = 'open'
 UNION ALL SELECT 'job', state, reason FROM jobs
     WHERE state IN ('queued', 'analysing', 'analysed', 'delivered')
 UNION ALL SELECT 'delivery', state, reason FROM deliveries
-    WHERE state IN ('waiting', 'sent', 'unknown')
+    WHERE state IN ('waiting', 'sent', 'unknown') OR (state = 'accepted' AND needs_commitment = 1)
 """

@@ -34,6 +34,22 @@ class View:
         with self._connected() as connection:
             return int(connection.execute(self._in_dialect(statement), tuple(values)).rowcount)
 
+    def has_table(self, name: str) -> bool:
+        sqlite = self._url.startswith("sqlite")
+        catalogue = "sqlite_master" if sqlite else "information_schema.tables"
+        column = "name" if sqlite else "table_name"
+        return bool(self.rows(f"SELECT 1 FROM {catalogue} WHERE {column} = ?", [name]))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All queries of the block see one moment."""
+        sqlite = self._url.startswith("sqlite")
+        self.change("BEGIN" if sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        try:
+            yield
+        finally:
+            self.change("COMMIT")
+
     def close(self) -> None:
         with self._lock:
             self._drop()
