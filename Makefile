@@ -10,7 +10,7 @@ PYTEST = $(BIN)/python -m pytest
 TOGETHER = -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all mutants bench bench-decode bench-sending check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all mutants faults soak bench bench-decode bench-sending check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ test-all: setup ## The slow tests too, with viewers and more validators
 mutants: setup ## Mutants of lease, outbox, limits and path code (an hour; results in mutants/)
 	TMPDIR=$${TMPDIR:-/dev/shm} $(BIN)/python -m mutmut run --max-children 1
 	$(BIN)/python -m mutmut results
+
+faults: setup peers ## Faults at seeded moments, audited: make faults N=1000, SEED=17, PAIRS=1
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED),--runs $(or $(N),40)) $(if $(PAIRS),--pairs) --lanes $(or $(LANES),2)
+
+soak: setup peers ## 1,200 small exams, a fault a minute: make soak EXAMS=200 shortens it
+	@$(BIN)/python -m tests.faults.soak --exams $(or $(EXAMS),1200)
 
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py

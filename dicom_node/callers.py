@@ -39,6 +39,8 @@ from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
 from dicom_node.wire.acceptor import faults_of
 
+LOOK_S = 5.0
+LOST_AFTER_S = 10.0  # one that has just been opened may not have its number here yet
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
 # PS3.8 Table 9-21: result, source, diagnostic.
@@ -84,6 +86,20 @@ class Callers:
         """Where the objects of an association are counted."""
         with self._lock:
             return self._tallies.get(assoc) or Tally()
+
+    def tick(self) -> float:
+        """Close in the ledger what has ended without its end being written; seconds to the next.
+
+        The database may have been away at that moment, and an exam waits for its sender to go.
+        """
+        with self._lock:
+            entries = [tally.association_id for tally in self._tallies.values()]
+        alive = [entry.id for entry in entries if entry is not None and entry.id is not None]
+        lost = self._ledger.associations.close_lost(alive, older_than_s=LOST_AFTER_S)
+        if lost:
+            self._log.warning("ends of associations were not recorded", count=lost)
+            self._left()
+        return LOOK_S
 
     def admits(self, address: str) -> bool:
         """Whether somebody at this IP address may connect at all; asked before any thread."""

@@ -115,8 +115,11 @@ class Node:
         ledger.destinations.forget(frozenset(one.name for one in settings.addressees))
         for destination in settings.addressees:
             self._loops += self._post(destination)
+        self._loops.append(Loop("callers", callers.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
+        if self._queue is not None:
+            self._loops.append(Loop("queue", self._queue.tick))
         self._keeper.start()
         receiver = Receiver(
             self.archive,

@@ -201,6 +201,9 @@ class Worker(Section):
     )
     threads: int = Field(0, ge=0, description="CPU threads of one analysis; 0: all cores")
     lease_s: Seconds = Field(60.0, description="A job whose worker is silent so long is free again")
+    watchdog_s: Seconds = Field(
+        120.0, description="An idle worker ends itself, to be started anew, when exams wait so long"
+    )
     embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -97,19 +97,29 @@ class AssociationLedger:
         """Record an association that was not accepted."""
         self._writer.send(_REJECT, (visit, end, diagnosis), said)
 
-    def close_lost(self) -> None:
-        """At start: associations that a crash left open are over."""
+    def close_lost(self, alive: Collection[int] = (), older_than_s: float = 0.0) -> int:
+        """Associations that are open here and nowhere else are over; how many.
+
+        A crash leaves them behind, or a database that was away when they ended.
+        """
+        a = t.associations
+        lost = (a.c.closed_at.is_(None), a.c.id.not_in(alive))
+        with self._database.read() as connection:
+            if not connection.execute(select(exists().where(*lost))).scalar_one():
+                return 0
         with self._database.write() as connection:
-            connection.execute(
-                update(t.associations)
-                .where(t.associations.c.closed_at.is_(None))
+            at = now(connection)
+            result = connection.execute(
+                update(a)
+                .where(*lost, a.c.opened_at <= at - older_than_s)
                 .values(
-                    closed_at=now(connection),
+                    closed_at=at,
                     ending=Ending.RESTARTED.value,
                     code=Ending.RESTARTED.name.lower(),
                     advice="The node ended without notice; the sender has to send the rest again.",
                 )
             )
+            return result.rowcount
 
     def newest(self, limit: int = 100, *, failed: bool = False) -> list[dict[str, Any]]:
         """The newest associations first, or only those that did not go well."""
