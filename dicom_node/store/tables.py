@@ -235,26 +235,6 @@ deliveries = Table(
     Index(None, "destination", "state", "next_at"),
 )
 
-reaches = Table(
-    "reaches",
-    metadata,
-    Column("destination", String(80), primary_key=True),
-    Column("failures", Integer, nullable=False),  # domain.reach.Reach
-    Column("probes", Integer, nullable=False),
-    Column("down_since", TIME),
-    Column("probe_at", TIME),
-    Column("reason", Text, nullable=False),
-)
-
-not_taken = Table(
-    "not_taken",
-    metadata,
-    Column("destination", String(80), primary_key=True),
-    Column("sop_class_uid", UID, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("at", TIME, nullable=False),
-)
-
 withdrawals = Table(
     "withdrawals",
     metadata,
@@ -304,26 +284,4 @@ events = Table(
     Column("to_state", String(20), nullable=False, default=""),
     Column("reason", Text, nullable=False, default=""),
     Column("actor", String(200), nullable=False),
-)
-
-# Rows of these two can only be added: triggers of the migration refuse everything else.
-seals = Table(
-    "seals",
-    metadata,
-    Column("position", ID, primary_key=True, autoincrement=False),
-    Column("event_id", ID, nullable=False, unique=True),  # no foreign key: it outlives its event
-    Column("digest", SHA256, nullable=False),  # of the event's row
-    Column("hash", SHA256, nullable=False),  # of the hash before and the digest
-    Column("sealed_at", TIME, nullable=False),
-)
-
-# A row here lets its own transaction remove events that are too old, and nothing else does.
-audit_door = Table("audit_door", metadata, Column("opened_by", String(200), primary_key=True))
-
-audit_cursor = Table(
-    "audit_cursor",
-    metadata,
-    Column("name", String(20), primary_key=True),
-    Column("position", ID, nullable=False),  # of the last seal whose event was handed over
-    Column("moved_at", TIME, nullable=False),
 )

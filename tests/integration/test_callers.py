@@ -15,8 +15,8 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 from sqlalchemy import update
 
-from dicom_node.callers import plain
 from dicom_node.store import tables as t
+from dicom_node.visits import plain
 from tests.commands import run_command
 from tests.integration.databases import let_pass
 from tests.integration.door import MG, MakeDoor
