@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -21,8 +22,9 @@ from tests.peers import wait_until
 from tests.raw_sender import ASSOCIATE_AC, Caller
 
 ECHO_EVERY = 100
+AT_ONCE = 4
 # What pynetdicom says of a PDU that it could not read, before the association is aborted.
-_EXPECTED = {"pynetdicom.dul"}
+_EXPECTED = {"pynetdicom.dul", "pynetdicom.utils"}
 
 
 class Complaints(logging.Handler):
@@ -99,21 +101,21 @@ def _batter(door: Door, seeds: range, told: list[str]) -> None:
     assert echo(port) == 0
     wait_until(lambda: not _associations(), "the first association's end")
     before = descriptors()
-    for seed in seeds:
-        dice = Random(seed)
-        play(port, mutated(dice), dice)
-        if (seed + 1) % ECHO_EVERY == 0:
+    with ThreadPoolExecutor(AT_ONCE) as players:
+        for first in range(seeds.start, seeds.stop, ECHO_EVERY):
+            some = range(first, min(first + ECHO_EVERY, seeds.stop))
+            list(players.map(lambda seed: _one(port, seed), some))
             assert echo(port) == 0
-        known = _name(told, known, seed)
+            told[known:] = [f"seeds {some}: {one}" for one in told[known:]]
+            known = len(told)
     wait_until(lambda: not _associations(), "the associations' threads to end")
     wait_until(lambda: descriptors() <= before, "their descriptors to be closed")
     assert list(door.hospital.archive.spool.iterdir()) == []
 
 
-def _name(told: list[str], known: int, seed: int) -> int:
-    """Say which session it was, about: its threads may still be at work when the next begins."""
-    told[known:] = [f"seed {seed}: {one}" for one in told[known:]]
-    return len(told)
+def _one(port: int, seed: int) -> None:
+    dice = Random(seed)
+    play(port, mutated(dice), dice)
 
 
 def _associations() -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import pairwise
 from random import Random
 
 from tests.fuzz.seeds import data_sets
@@ -14,6 +16,7 @@ from tests.headers import uid
 from tests.raw_sender import MG, Caller, associate_rq, c_echo_rq, c_store_rq, pdu, pdv
 
 HUNG_S = 30.0
+ANSWER_S = 0.1  # to damaged requests there may be none
 RELEASE = pdu(5, bytes(4))
 # One of each type, and some of none (PS3.8 9.3).
 OTHERS = (
@@ -23,6 +26,7 @@ OTHERS = (
 )  # fmt: skip
 _ODD_LENGTHS = (0, 1, 5, 6, 7, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 _ODD_BYTES = (0, 1, 2, 3, 4, 5, 7, 8, 0x10, 0x20, 0x21, 0x30, 0x40, 0x50, 0x51, 0x58, 0x7F, 0xFF)
+INSTANCE = uid("data set", "instance")
 Pdus = list[bytes]
 
 
@@ -34,14 +38,13 @@ def _mammogram() -> bytes:
 def recorded(dice: Random) -> Pdus:
     """Request, echo, one small mammogram in some fragments, release."""
     content = _mammogram()
-    instance = "1.2.3" if dice.random() < 0.5 else uid("data set", "instance")
     cuts = sorted({0, len(content), *(dice.randrange(len(content)) for _ in range(2))})
     parts = [
         pdv(content[begin:end], command=False, last=end == len(content))
-        for begin, end in zip(cuts, cuts[1:], strict=False)
+        for begin, end in pairwise(cuts)
     ]
     echo = pdv(c_echo_rq(), command=True, context=3)
-    store = pdv(c_store_rq(MG, instance), command=True)
+    store = pdv(c_store_rq(MG, INSTANCE), command=True)
     return [associate_rq(), echo, store, *parts, RELEASE]
 
 
@@ -142,19 +145,44 @@ def mutated(dice: Random) -> Pdus:
 def play(port: int, pdus: Sequence[bytes], dice: Random) -> None:
     """Send it, in portions of any size; the node must close the connection by itself.
 
+    Most peers wait for an answer where one is due; some do not.
+
     Raises
     ------
     TimeoutError
-        When it does not, long after the last byte.
+        When the node does not close it, long after the last byte.
 
     """
-    with Caller(port, timeout_s=HUNG_S) as caller:
-        stream = b"".join(pdus)
-        with suppress(ConnectionError):
-            while stream:
-                size = dice.choice((1, 7, 100, 5000))
-                caller.sock.sendall(stream[:size])
-                stream = stream[size:]
+    patient = dice.random() < 0.8
+    with Caller(port, timeout_s=HUNG_S) as caller, suppress(ConnectionError):
+        for content in pdus:
+            _send(caller.sock, content, dice)
+            if patient and _is_answered(content) and not _answered(caller.sock):
+                return
+        with suppress(OSError):  # it is closed already
             caller.sock.shutdown(socket.SHUT_WR)
-            while caller.sock.recv(65536):
-                pass
+        while caller.sock.recv(65536):
+            pass
+
+
+def _send(sock: socket.socket, content: bytes, dice: Random) -> None:
+    while content:
+        size = dice.choice((1, 7, 100, 5000, 5000))
+        sock.sendall(content[:size])
+        content = content[size:]
+
+
+def _is_answered(content: bytes) -> bool:
+    """A request for an association, an echo, the last fragment of an object."""
+    if content[:1] == b"\1":
+        return True
+    return content[:1] == b"\4" and content[11:12] in {b"\2", b"\3"} and len(content) != _STORE
+
+
+_STORE = len(pdv(c_store_rq(MG, INSTANCE), command=True))
+
+
+def _answered(sock: socket.socket) -> bool:
+    """Take the answer, if it comes; whether the connection is still there."""
+    readable, _, _ = select.select([sock], [], [], ANSWER_S)
+    return not readable or bool(sock.recv(65536))
