@@ -47,7 +47,7 @@ soak: setup peers ## 1,200 small exams, a fault a minute: make soak EXAMS=200 sh
 	@$(BIN)/python -m tests.faults.soak --exams $(or $(EXAMS),1200)
 
 fuzz: setup ## Hostile bytes guided by coverage, then associations: make fuzz SECONDS=60 SESSIONS=2000
-	@nice $(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
+	@nice $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 	@nice $(BIN)/python -m tests.fuzz.live --sessions $(or $(SESSIONS),2000)
 
 bench: setup ## Timings beside a peer: medians, no assertion

@@ -30,6 +30,7 @@ LONGEST_WAIT_S = 60.0
 LAST_TYPE = 0x07  # PS3.8 9.3.1: A-ABORT
 ESTABLISHED, PARTING, REQUEST_DUE = "Sta6", "Sta13", "Sta2"  # PS3.8 Table 9-6
 FROM_PEER = frozenset({"Evt3", "Evt4", "Evt6", "Evt10", "Evt12", "Evt13", "Evt19"})  # Table 9-10
+REQUESTED = "Evt6"
 ABORTS = frozenset({"AA-1", "AA-8"})  # Table 9-8
 
 
@@ -128,7 +129,13 @@ class UpperLayer(DULServiceProvider):
             except queue.Empty:
                 return
             self._tell_why(event)
-            self.state_machine.do_action(event)
+            try:
+                self.state_machine.do_action(event)
+            except ValueError as error:
+                if event != REQUESTED:
+                    raise
+                # pynetdicom looks at some values of a request only when it is to act on it.
+                raise Breach("A request with values that must not be") from error
 
     def _speaks(self) -> bool:
         """Whether something is to be sent; not once the end has begun, when nobody listens.
@@ -275,7 +282,10 @@ class UpperLayer(DULServiceProvider):
 
     def _break_off(self, error: Exception) -> None:
         """Abort past the state machine, as the base class does: an exception has upset it."""
-        logger("wire").error("association broken off", error=error, reason=in_words(error))
+        if isinstance(error, Breach):
+            self._acceptor.blame(error)
+        else:
+            logger("wire").error("association broken off", error=error, reason=in_words(error))
         abort = A_ABORT_RQ()
         abort.source, abort.reason_diagnostic = 0x02, 0x00
         self.socket.send(abort.encode())

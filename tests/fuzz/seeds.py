@@ -11,7 +11,7 @@ from pydicom.uid import UID
 from dicom_node.domain.dicom_file import file_head
 from tests.fuzz.object_targets import SYNTAXES
 from tests.headers import MG_FOR_PRESENTATION, code, dataset_of, image_ds
-from tests.raw_sender import MG, associate_rq, c_echo_rq, c_store_rq, pdu, pdv
+from tests.raw_sender import MG, associate_rq, c_echo_rq, c_store_rq, item, pdu, pdv
 
 CORPUS = Path(__file__).with_name("corpus")
 
@@ -66,6 +66,18 @@ def _pdata() -> list[bytes]:
     ]
 
 
+# Roles, asynchronous operations, extended negotiation, a user's name (PS3.7 D.3.3).
+_NEGOTIATION = item(
+    0x50,
+    item(0x51, b"\0\0\x40\0")
+    + item(0x52, b"2.25.1")
+    + item(0x53, b"\0\2\0\2")
+    + item(0x54, b"\0\x111.2.840.10008.1.1\1\1")
+    + item(0x56, b"\0\x111.2.840.10008.1.1ab")
+    + item(0x58, b"\1\0\0\4name\0\0"),
+)
+
+
 def seeds(target: str) -> list[bytes]:
     """Inputs to begin with."""
     numbered = [bytes([number]) + content for number, content in enumerate(data_sets())]
@@ -74,7 +86,7 @@ def seeds(target: str) -> list[bytes]:
     known = {
         "pdata": _pdata(),
         "command": [c_store_rq(MG, "1.2.3"), c_echo_rq(), c_store_rq(MG, "1.2.3", data=0x0101)],
-        "request": [associate_rq()],
+        "request": [associate_rq()[6:], associate_rq()[6:] + _NEGOTIATION],
         "structure": numbered,
         "spooled": numbered,
         "spool_file": files,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import object_targets, wire_targets
+from tests.fuzz import object_targets, request_target, wire_targets
 
 Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {
     "pdata": wire_targets.pdata,
     "command": wire_targets.command,
+    "request": request_target.request,
     "structure": object_targets.structure,
     "spooled": object_targets.spooled,
     "spool_file": object_targets.spool_file,

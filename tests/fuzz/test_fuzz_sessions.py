@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,17 @@ def test_a_peer_that_goes_on_before_it_was_let_in_is_told_so(
     assert told == []
     assert kinds[-1] == 7
     assert row["code"] == "breach"
+
+
+def test_a_request_with_an_impossible_context_is_a_breach(tmp_path: Path) -> None:
+    """Found by fuzzing requests: an even id (PS3.8 9.3.2.2) upset the upper layer."""
+    with complaints() as told:
+        door = Door(tmp_path)
+        with Caller(door.settings.port) as caller:
+            caller.sock.sendall(associate_rq().replace(b"\1\0\0\0\x30", b"\2\0\0\0\x30"))
+            kind, _ = caller.read()
+        row = door.row()
+        door.close()
+    assert told == []
+    assert kind == 7
+    assert "values that must not be" in row["advice"]
