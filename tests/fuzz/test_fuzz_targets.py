@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.__main__ import guided
 from tests.fuzz.seeds import found, seeds
 from tests.fuzz.targets import TARGETS
 
@@ -54,3 +57,12 @@ def test_nothing_unexpected_is_raised(name: str) -> None:
 def test_what_was_once_found_is_mended(name: str) -> None:
     for data in [*seeds(name), *found(name)]:
         TARGETS[name](data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_minute_guided_by_coverage_finds_nothing(name: str, tmp_path: Path) -> None:
+    result = guided(name, tmp_path, seconds=60)
+    assert result.finding == ""
+    assert result.runs > 1000
+    assert result.peak_mb <= 512
