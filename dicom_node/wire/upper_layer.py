@@ -131,10 +131,10 @@ class UpperLayer(DULServiceProvider):
             self._tell_why(event)
             try:
                 self.state_machine.do_action(event)
-            except ValueError as error:
+            except Exception as error:
                 if event != REQUESTED:
                     raise
-                # pynetdicom looks at some values of a request only when it is to act on it.
+                # pynetdicom converts a request only now, and raises almost anything then.
                 raise Breach("A request with values that must not be") from error
 
     def _speaks(self) -> bool:

@@ -38,7 +38,7 @@ def request(data: bytes) -> None:
         return
     try:
         primitive = pdu.to_primitive()
-    except ValueError:  # as ours: a breach
+    except Exception:  # noqa: BLE001 - as our upper layer: a breach
         return
     if pdu.protocol_version != 1:
         return

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz.live import batter, complaints
 from tests.integration.door import Door
-from tests.raw_sender import Caller, associate_rq, c_echo_rq, pdu, pdv
+from tests.raw_sender import Caller, associate_rq, c_echo_rq, item, pdu, pdv
 
 
 def test_two_hundred_sessions(tmp_path: Path) -> None:
@@ -44,12 +44,17 @@ def test_a_peer_that_goes_on_before_it_was_let_in_is_told_so(
     assert row["code"] == "breach"
 
 
-def test_a_request_with_an_impossible_context_is_a_breach(tmp_path: Path) -> None:
-    """Found by fuzzing requests: an even id (PS3.8 9.3.2.2) upset the upper layer."""
+_EVEN = associate_rq().replace(b"\1\0\0\0\x30", b"\2\0\0\0\x30")  # PS3.8 9.3.2.2: odd
+_STRAY = pdu(1, associate_rq()[6:] + item(0x50, item(0x40, b"1.2.840.10008.1.2")))
+
+
+@pytest.mark.parametrize("request_", [_EVEN, _STRAY], ids=["even context", "stray item"])
+def test_an_impossible_request_is_a_breach(tmp_path: Path, request_: bytes) -> None:
+    """Found by fuzzing requests: they upset the upper layer."""
     with complaints() as told:
         door = Door(tmp_path)
         with Caller(door.settings.port) as caller:
-            caller.sock.sendall(associate_rq().replace(b"\1\0\0\0\x30", b"\2\0\0\0\x30"))
+            caller.sock.sendall(request_)
             kind, _ = caller.read()
         row = door.row()
         door.close()
