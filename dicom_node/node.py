@@ -26,6 +26,7 @@ from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
 from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
+from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.web.app import make_app
@@ -46,6 +47,7 @@ class Node:
         self._lock = hold(settings.data_dir, "node")
         self.archive = Archive(settings.data_dir)
         self.ledger = Ledger(settings.ledger_url)
+        self._keeper = Keeper(self.archive, self.ledger)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
@@ -101,18 +103,24 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
+        self._keeper.start()
         callers = Callers(settings, ledger, assemble.wake)
         receiver = Receiver(
             self.archive,
-            ledger,
+            self._keeper,
             settings.input_rule,
             callers,
             assemble.wake,
             disk_of(settings).shortage,
         )
         reports = Confirmer((), calling_ae, ledger).handlers()
-        self._port = Port(settings.listener, self.archive.spool, callers.admits)
-        self._port.open([*callers.handlers(), *receiver.handlers(), *reports])
+        self._port = Port(
+            settings.listener,
+            receiver.begin,
+            admits=callers.admits,
+            turned_away=callers.turned_away,
+        )
+        self._port.open([*callers.handlers(), *reports])
 
     def _post(self, destination: Destination) -> list[Loop]:
         """The loops of one destination: each has its own, so that none waits for another."""
@@ -145,6 +153,9 @@ class Node:
         if swept:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
+        late = self.ledger.clock.set_right(self.settings.worker.lease_s)
+        if late:
+            self._log.warning("the database's clock was set back", count=late)
         return HOUSEKEEP_S
 
     @staticmethod
@@ -157,6 +168,7 @@ class Node:
         self._log.info("stopping")
         if self._port is not None:
             self._port.close()
+        self._keeper.stop()
         for loop in self._loops:
             loop.stop()
         if self._worker is not None:

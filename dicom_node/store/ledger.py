@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dicom_node.store.associations import AssociationLedger
+from dicom_node.store.clock import ClockLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
@@ -19,6 +20,7 @@ from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
 from dicom_node.store.workers import WorkerLedger
+from dicom_node.store.writer import Writer
 
 
 class Ledger:
@@ -26,10 +28,11 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.database = Database(url)
-        self.associations = AssociationLedger(self.database)
+        self.writer = Writer(self.database)
+        self.associations = AssociationLedger(self.database, self.writer)
         self.peers = PeerLedger(self.database)
         self.retention = RetentionLedger(self.database)
-        self.intake = IntakeLedger(self.database)
+        self.intake = IntakeLedger(self.writer)
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)
         self.deliveries = DeliveryLedger(self.database)
@@ -40,9 +43,11 @@ class Ledger:
         self.commitments = CommitmentLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
+        self.clock = ClockLedger(self.database)
         self.workers = WorkerLedger(self.database)
         self.overview = Overview(self.database)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Write what is left, give all connections back."""
+        self.writer.stop()
         self.database.close()
