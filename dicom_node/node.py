@@ -96,7 +96,7 @@ class Node:
         withdraw = Loop("withdraw", Withdrawer(settings.addressees, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
         self._loops = [dispatch, assemble, plan, withdraw, housekeep, retain]
-        ledger.destinations.forget(frozenset(one.name for one in settings.addressees))
+        ledger.destinations.know(frozenset(one.name for one in settings.addressees))
         for destination in settings.addressees:
             self._loops += self._post(destination)
         if self._worker is not None:
