@@ -30,11 +30,11 @@ from dicom_node.domain.association import (
     diagnose,
 )
 from dicom_node.domain.peer import Service, Stranger
-from dicom_node.errors import LedgerError
 from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
+from dicom_node.wire.acceptor import faults_of
 
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
@@ -54,7 +54,6 @@ class Callers:
         self._house = House(
             titles=(listener.ae_title, *listener.ae_titles),
             idle_s=listener.idle_s,
-            max_associations=listener.max_associations,
         )
         self._ledger = ledger
         self._left = left
@@ -62,7 +61,7 @@ class Callers:
         self.guests = GuestList(settings, ledger)
         self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
         self._cut: WeakSet[Association] = WeakSet()
-        self._turned_away: dict[str, float] = {}
+        self._told: dict[str, float] = {}
         self._tallies: dict[Association, Tally] = {}
         self._lock = threading.Lock()
 
@@ -87,15 +86,25 @@ class Callers:
         """Whether somebody at this IP address may connect at all; asked before any thread."""
         if self.guests.may_connect(address):
             return True
-        now = time.monotonic()
-        if now - self._turned_away.get(address, -TOLD_EVERY_S) >= TOLD_EVERY_S:
-            if len(self._turned_away) >= REMEMBERED:
-                self._turned_away.clear()
-            self._turned_away[address] = now
-            visit = Visit(called_ae="", calling_ae="", address=address)
-            why = f"No peer may call from {address}; the connection was closed at once"
-            self._write_rejection(visit, Refusal.ADDRESS, why)
+        why = f"No peer may call from {address}; the connection was closed at once"
+        self._tell(address, Refusal.ADDRESS, why)
         return False
+
+    def turned_away(self, address: str, why: str) -> None:
+        """A connection was closed before anybody said who it is: for a limit, or for nonsense."""
+        self._tell(address, Refusal.CLOSED, why)
+
+    def _tell(self, address: str, refusal: Refusal, why: str) -> None:
+        """Write it down, but not again for the same address within a minute."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._told.get(address, -TOLD_EVERY_S) < TOLD_EVERY_S:
+                return
+            if len(self._told) >= REMEMBERED:
+                self._told.clear()
+            self._told[address] = now
+        visit = Visit(called_ae="", calling_ae="", address=address)
+        self._write_rejection(visit, refusal, why)
 
     def asked(self, event: evt.Event) -> None:
         """A peer requests an association: let it go on, or reject it (PS3.8 7.1.1.9)."""
@@ -133,17 +142,14 @@ class Callers:
         answer = cast("A_ASSOCIATE", event.assoc.acceptor.primitive)
         code = (answer.result, answer.result_source, answer.diagnostic)
         refusal = _REJECTIONS.get(code, Refusal.OTHER)
-        self._write_rejection(visit_of(event.assoc), refusal, "")
+        self._write_rejection(visit_of(event.assoc), refusal, faults_of(event.assoc)[0])
 
     def opened(self, event: evt.Event) -> None:
         """A peer has come in."""
         visit = replace(visit_of(event.assoc), peer=self._peers.get(event.assoc, ""))
         tally = Tally(visit=visit)
-        try:
-            tally.association_id = self._ledger.associations.open(visit)
-        except LedgerError as error:
-            # The objects that follow will be answered A700 themselves if this goes on.
-            self._log.error("association not recorded", reason=str(error))
+        # The objects that follow will be answered A700 themselves if it cannot be recorded.
+        tally.association_id = self._ledger.associations.open(visit, self._note("association"))
         with self._lock:
             self._tallies[event.assoc] = tally
         if event.assoc.is_aborted:  # by a node that stops: before there was anything to close
@@ -163,17 +169,24 @@ class Callers:
                 self._cut.add(assoc)  # perhaps before it was opened here
             return
         end = tally.end(self._really(assoc, ending, tally))
+        if end.ending in {Ending.LIMIT, Ending.BREACH}:
+            end = replace(end, complaint="".join(faults_of(assoc)))
         diagnosis = diagnose(tally.visit, end, self._house)
         self._say(tally.visit, end, diagnosis.code)
-        try:
-            if tally.association_id is not None:
-                self._ledger.associations.close(tally.association_id, end, diagnosis)
-        except LedgerError as error:
-            self._log.error("end of association not recorded", reason=str(error))
-        self._left()
+        note = self._note("end of association")
+
+        def recorded(error: Exception | None) -> None:
+            note(error)
+            self._left()  # not before: assembling asks the ledger whether the sender has gone
+
+        if tally.association_id is not None:
+            self._ledger.associations.close(tally.association_id, end, diagnosis, recorded)
 
     def _really(self, assoc: Association, ending: Ending, tally: Tally) -> Ending:
         """How it ended: that the connection is closed is often heard of before the reason."""
+        overrun, breach = faults_of(assoc)
+        if overrun or breach:
+            return Ending.LIMIT if overrun else Ending.BREACH
         # PS3.8 9.2: after A-ABORT the connection closes. One that is lost puts its own A-P-ABORT
         # into the queue only after that was told.
         by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()
@@ -191,10 +204,17 @@ class Callers:
         end = End(ending=Ending.REJECTED, complaint=why, refusal=refusal)
         diagnosis = diagnose(visit, end, self._house)
         self._say(visit, end, diagnosis.code)
-        try:
-            self._ledger.associations.reject(visit, end, diagnosis)
-        except LedgerError as error:
-            self._log.error("rejected association not recorded", reason=str(error))
+        note = self._note("rejected association")
+        self._ledger.associations.reject(visit, end, diagnosis, note)
+
+    def _note(self, what: str) -> Callable[[Exception | None], None]:
+        """Says in the log what could not be written."""
+
+        def note(error: Exception | None) -> None:
+            if error is not None:
+                self._log.error(f"{what} not recorded", reason=str(error))
+
+        return note
 
     def _say(self, visit: Visit, end: End, code: str) -> None:
         self._log.info(

@@ -1,54 +1,49 @@
-"""The DICOM port: sockets and associations, nothing about what is stored."""
+"""The DICOM port: which services it offers, when it opens and closes."""
 
 from __future__ import annotations
 
-import tempfile
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, cast
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
     StorageCommitmentPushModel,
     Verification,
 )
-from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom_node.associate import send_at_once
 from dicom_node.domain.dimse import IGNORED_CLASSES, INPUT_CLASSES, LOSSLESS_SYNTAXES, UNCOMPRESSED
 from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
 from dicom_node.settings import Listener
+from dicom_node.wire.messages import Begin
+from dicom_node.wire.server import Handler, Server
 
 DRAIN_S = 10.0
-Handler = tuple[Any, Callable[..., Any]]
-
-
-class _Server(ThreadedAssociationServer):
-    """Closes a connection that may not come in before it costs a thread."""
-
-    admits: Callable[[str], bool]
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401 - socketserver's signature
-        """Ask before any thread is made."""
-        del request
-        return self.admits(str(client_address[0]))
+# pynetdicom counts threads against its own limit; the gate counts associations.
+UNLIMITED = 1_000_000
 
 
 class Port:
-    """A listening AE; what happens with events is decided by the handlers it is given."""
+    """A listening AE; what happens with objects and events is decided by what it is given."""
 
     def __init__(
-        self, settings: Listener, spool: Path, admits: Callable[[str], bool] = lambda _: True
+        self,
+        settings: Listener,
+        begin: Begin,
+        *,
+        admits: Callable[[str], bool] = lambda _: True,
+        turned_away: Callable[[str, str], None] = lambda _address, _reason: None,
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
     ) -> None:
-        self._admits = admits
         self._settings = settings
+        self._begin = begin
+        self._admits = admits
+        self._turned_away = turned_away
+        self._tls = tls
         self._log = logger("listen")
-        self._server: _Server | None = None
-        self._spool = spool
-        self._tempdir_before: str | None = None
+        self._server: Server | None = None
 
     def open(self, handlers: Sequence[Handler]) -> int:
         """Bind the port and serve in threads; returns the port number.
@@ -59,32 +54,24 @@ class Port:
             When the address cannot be had.
 
         """
-        # Data sets go to disk as they come, into the archive's own file system, so that keeping
-        # one is a rename. pynetdicom has no per-server setting for either.
-        _config.STORE_RECV_CHUNKED_DATASET = True
         _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
-        self._tempdir_before, tempfile.tempdir = tempfile.tempdir, str(self._spool)
         ae = self._application_entity()
         address = (self._settings.host, self._settings.port)
         try:
-            server = cast(
-                "_Server",
-                ae.make_server(
-                    address,
-                    evt_handlers=[
-                        (evt.EVT_CONN_OPEN, send_at_once),
-                        (evt.EVT_C_ECHO, _echo),
-                        *handlers,
-                    ],
-                    server_class=_Server,
-                ),
+            server = Server(
+                ae,
+                self._settings,
+                [(evt.EVT_C_ECHO, _echo), *handlers],
+                begin=self._begin,
+                admits=self._admits,
+                turned_away=self._turned_away,
+                tls=self._tls,
             )
         except OSError as error:
             raise ConfigurationError(
                 f"listener.port {address[1]} on {address[0]}: {error.strerror}; "
                 "stop the other program there or choose another port"
             ) from None
-        server.admits = self._admits
         ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
         threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
         self._server = server
@@ -102,16 +89,15 @@ class Port:
             time.sleep(0.05)
         for assoc in server.active_associations:
             assoc.abort()  # the sender has its answers so far, and sends the rest again
-        tempfile.tempdir = self._tempdir_before
 
     def _application_entity(self) -> AE:
         ae = AE(ae_title=self._settings.ae_title)
         ae.require_called_aet = True
         ae.maximum_pdu_size = self._settings.max_pdu_bytes
-        ae.maximum_associations = self._settings.max_associations
+        ae.maximum_associations = UNLIMITED
         ae.network_timeout = self._settings.idle_s
-        ae.acse_timeout = 10
-        ae.dimse_timeout = 60
+        ae.acse_timeout = self._settings.acse_s
+        ae.dimse_timeout = self._settings.dimse_s
         # Explicit lists everywhere: pynetdicom's default would offer a deflated syntax.
         ae.add_supported_context(Verification, list(UNCOMPRESSED))
         for sop_class in (*INPUT_CLASSES, *IGNORED_CLASSES):

@@ -26,6 +26,7 @@ from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
 from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
+from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.store.owners import owner_name
@@ -47,6 +48,7 @@ class Node:
         self._lock = hold(settings.data_dir, "node")
         self.archive = Archive(settings.data_dir)
         self.ledger = Ledger(settings.ledger_url)
+        self._keeper = Keeper(self.archive, self.ledger)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
@@ -106,17 +108,23 @@ class Node:
             self._loops.append(Loop("worker", self._worker.tick))
         for loop in self._loops:
             loop.start()
+        self._keeper.start()
         callers = Callers(settings, ledger, assemble.wake)
         receiver = Receiver(
             self.archive,
-            ledger,
+            self._keeper,
             settings.input_rule,
             callers,
             assemble.wake,
             disk_of(settings).shortage,
         )
-        self._port = Port(settings.listener, self.archive.spool, callers.admits)
-        self._port.open([*callers.handlers(), *receiver.handlers(), *confirmer.handlers()])
+        self._port = Port(
+            settings.listener,
+            receiver.begin,
+            admits=callers.admits,
+            turned_away=callers.turned_away,
+        )
+        self._port.open([*callers.handlers(), *confirmer.handlers()])
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""
@@ -153,6 +161,7 @@ class Node:
         self._log.info("stopping")
         if self._port is not None:
             self._port.close()
+        self._keeper.stop()
         for loop in self._loops:
             loop.stop()
         if self._worker is not None:

@@ -39,20 +39,6 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Listener(Section):
-    """The DICOM port that modalities and the PACS send to."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
-    port: Port = Field(11112, description="TCP port of the C-STORE listener")
-    ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
-    ae_titles: dict[AeTitle, Literal["clinical", "test", "replay"]] = Field(
-        default_factory=dict, description="Further AE titles of ours, each with what it is for"
-    )
-    max_pdu_bytes: int = Field(131072, ge=4096, description="Largest PDU we offer to receive")
-    max_associations: int = Field(32, ge=1, description="Associations at one time")
-    idle_s: Seconds = Field(60.0, description="Silence after which an association is closed")
-
-
 class KnownPeer(Section):
     """Somebody who may come in."""
 

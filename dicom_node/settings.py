@@ -25,6 +25,8 @@ from dicom_node.domain.header import InputRule
 from dicom_node.domain.outputs import Output
 from dicom_node.errors import ConfigurationError
 from dicom_node.explain import explain
+from dicom_node.limits_section import Limits
+from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
     Audit,
@@ -32,7 +34,6 @@ from dicom_node.sections import (
     Destination,
     Input,
     KnownPeer,
-    Listener,
     Logs,
     Queue,
     Storage,
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
 
     listener: Listener = Listener()
     input: Input = Input()
+    limits: Limits = Limits()
     completeness: Completeness = Completeness()
     storage: Storage = Storage()
     queue: Queue = Queue()
@@ -128,7 +130,11 @@ class Settings(BaseSettings):
     @property
     def input_rule(self) -> InputRule:
         """What the receiver reads of headers."""
-        return replace(self.input.rule(), read_assessments=self.assistance.birads)
+        return replace(
+            self.input.rule(),
+            limits=self.limits.bounds(),
+            read_assessments=self.assistance.birads,
+        )
 
     @property
     def label_maps(self) -> bool:

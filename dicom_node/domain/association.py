@@ -23,6 +23,8 @@ class Ending(enum.Enum):
     ABORTED = "aborted"  # by the peer
     LOST = "connection lost"
     IDLE = "idle"
+    LIMIT = "over a limit"
+    BREACH = "protocol broken"
     ENDED_HERE = "ended by the node"
     RESTARTED = "node restarted"
 
@@ -35,6 +37,7 @@ class Refusal(enum.Enum):
     ADDRESS = "address"
     CALLED_BY_PEER = "called_by_peer"
     TOO_MANY = "too_many"
+    CLOSED = "closed"  # before it said who it is
     OTHER = "other"
 
 
@@ -81,7 +84,6 @@ class House:
 
     titles: tuple[str, ...] = ("FAPS",)
     idle_s: float = 60.0
-    max_associations: int = 32
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,18 @@ class Diagnosis:
     advice: str = ""
 
 
+@dataclass(eq=False)
+class Entry:
+    """An association's row in the log; without a number until it is written."""
+
+    id: int | None = None
+
+
 @dataclass
 class Tally:
     """What is counted while an association is open."""
 
-    association_id: int | None = None
+    association_id: Entry | None = None
     visit: Visit = field(default_factory=lambda: Visit(called_ae="", calling_ae="", address=""))
     objects: int = 0
     bytes: int = 0
@@ -122,6 +131,8 @@ class Tally:
 
 def diagnose(visit: Visit, end: End, house: House) -> Diagnosis:
     """What went wrong and what to do about it; empty when nothing did."""
+    if end.ending in {Ending.LIMIT, Ending.BREACH}:
+        return Diagnosis(end.ending.name.lower(), _ended_for_cause(end))
     if end.ending is Ending.REJECTED:
         refusal = end.refusal or Refusal.OTHER
         return Diagnosis(refusal.value, _rejected(visit, end, refusal, house))
@@ -137,7 +148,7 @@ def diagnose(visit: Visit, end: End, house: House) -> Diagnosis:
 
 _STATUS = (
     "After A700 the sender tries again by itself: look at disk and database here. "
-    "After A900 or C000 the object is damaged: send it again from its origin."
+    "After A900 or C0xx the object is damaged: send it again from its origin."
 )
 _NOTHING_SENT = (
     "It came, could have sent images and sent none: a test of the connection, or the sender's "
@@ -154,9 +165,11 @@ def _rejected(visit: Visit, end: End, refusal: Refusal, house: House) -> str:
         )
     if refusal is Refusal.TOO_MANY:
         return (
-            f"{house.max_associations} associations were open (listener.max_associations). The "
-            "sender tries again later; look for one that never closes its associations."
+            f"{end.complaint}. The sender tries again later; look for one that never closes its "
+            "associations."
         )
+    if refusal is Refusal.CLOSED:
+        return f"{end.complaint}. The connection was closed; told once a minute for an address."
     if refusal in STRANGERS:
         who = f"{visit.calling_ae}@{visit.address}" if visit.calling_ae else visit.address
         words = end.complaint or "It is not on the list of peers"
@@ -221,6 +234,17 @@ def _broken(visit: Visit, end: End, house: House) -> str:
             "ended. What was not answered, the sender has to send again."
         )
     return f"The node ended it {after}; the sender has to send the rest again."
+
+
+def _ended_for_cause(end: End) -> str:
+    """Of an association that the node had to abort; the complaint names limit, value, setting."""
+    advice = (
+        "set it higher if this sender is right to do so"
+        if end.ending is Ending.LIMIT
+        else "that is the sender's fault, or the network's: its maker has to mend it"
+    )
+    after = f"after {_objects(end.objects)}"
+    return f"{end.complaint}. The node ended the association {after}; {advice}."
 
 
 def _offers_storage(visit: Visit) -> bool:

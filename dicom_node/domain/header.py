@@ -14,8 +14,9 @@ from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.instance import ImageKind, InstanceHeader
 from dicom_node.domain.kind import FOR_PROCESSING, Kind, kind_of
 from dicom_node.domain.spacing import spacing_of
+from dicom_node.domain.structure import USUAL, Limits
 from dicom_node.domain.view import ANALYSED_VIEWS, laterality_of, partial_view_of, view_of
-from dicom_node.errors import CannotUnderstand
+from dicom_node.errors import CannotUnderstand, Unreadable
 
 # Manufacturer and Manufacturer's Model Name of every object we write, so that we know our own.
 MANUFACTURER = "FAPS Node"
@@ -33,10 +34,11 @@ _NOT_ANALYSED = {
 
 @dataclass(frozen=True)
 class InputRule:
-    """A site's own rules on what may be analysed."""
+    """A site's own rules on what may be analysed, and what is read of it."""
 
     analyse_lossy: bool = True
     recombined_description: re.Pattern[str] | None = None
+    limits: Limits = USUAL
     read_assessments: bool = False  # BI-RADS categories of structured reports
 
 
@@ -118,13 +120,14 @@ _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanc
 def _uid(ds: Dataset, name: str) -> str:
     value = _text(ds, name)
     if not is_uid(value):
-        raise CannotUnderstand(f"{name} is {value[:64]!r}, which is no UID")
+        raise CannotUnderstand(f"{name} is {value[:64]!r}, which is no UID", Unreadable.NO_UID)
     return value
 
 
 def _text(ds: Dataset, name: str) -> str:
     value = ds.get(name)
-    return "" if value is None else str(value).strip()
+    # A NUL is no character of any text (PS3.5 6.1.3), and PostgreSQL takes none.
+    return "" if value is None else str(value).replace("\0", "").strip()
 
 
 def _texts(ds: Dataset, name: str) -> tuple[str, ...]:

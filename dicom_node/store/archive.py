@@ -9,6 +9,7 @@ import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from dicom_node.errors import ArchiveError
 
@@ -21,6 +22,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Taken(NamedTuple):
+    """A file taken in; ``fresh`` if nothing lay under its name before."""
+
+    path: Path
+    inode: int
+    fresh: bool
+
+
 class Archive:
     """``objects/<aa>/<sha256>`` below a folder; names never come from the wire.
 
@@ -30,7 +39,8 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self.objects = folder / "objects"
         self.spool = folder / "spool"
-        for place in (self.objects, self.spool):
+        self.quarantine = folder / "quarantine"
+        for place in (self.objects, self.spool, self.quarantine):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, sha256: str) -> Path:
@@ -101,14 +111,64 @@ class Archive:
             if target.exists():
                 part.unlink()
                 return target
-            if not target.parent.is_dir():
-                target.parent.mkdir(mode=0o700, exist_ok=True)
-                _sync(self.objects)
+            self._make_folder(target.parent)
             part.replace(target)
             _sync(target.parent)
         except OSError as error:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         return target
+
+    def take_in(self, part: Path, sha256: str) -> Taken:
+        """Move a received spool file under its hash, durably, in place of an older copy of it.
+
+        The older copy goes because another process may take its own back at this moment, and
+        because it may have been damaged since.
+
+        Raises
+        ------
+        ArchiveError
+            When the disk cannot take it; the spool file is then still there.
+
+        """
+        target = self.path(sha256)
+        try:
+            _sync(part)
+            inode = part.stat().st_ino
+            self._make_folder(target.parent)
+            try:
+                target.hardlink_to(part)
+                part.unlink()
+                fresh = True
+            except OSError:  # it is there, or this file system knows no links
+                part.replace(target)
+                fresh = False
+            _sync(target.parent)
+        except OSError as error:
+            raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
+        return Taken(target, inode, fresh=fresh)
+
+    def take_back(self, taken: Taken) -> bool:
+        """Remove a file that has got no row, unless it was there before or is somebody else's now.
+
+        Whoever takes in the same content puts a file of his own in its place, and thereby keeps it.
+        """
+        if not taken.fresh:
+            return False
+        aside = self.quarantine / f"{taken.path.name}.{secrets.token_hex(4)}"  # if we die here
+        with suppress(OSError):
+            taken.path.rename(aside)
+            if aside.stat().st_ino == taken.inode:
+                aside.unlink()
+                return True
+            with suppress(FileExistsError):
+                taken.path.hardlink_to(aside)
+            aside.unlink()
+        return False
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _sync(self.objects)
 
     def remove(self, sha256: str) -> None:
         """Remove a content that nothing needs any more, durably; one that is gone is no error.

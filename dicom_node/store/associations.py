@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,11 +14,13 @@ from dicom_node.domain.association import (
     Diagnosis,
     End,
     Ending,
+    Entry,
     Visit,
 )
 from dicom_node.store import events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
+from dicom_node.store.writer import Act, Order, Said, Writer, nobody
 
 KEPT_S = 90 * 86400.0
 TOLD_EVERY_S = 60.0  # of one refused caller: the trail is kept for years
@@ -26,46 +28,87 @@ _STRANGERS = [refusal.value for refusal in STRANGERS]
 KEPT_ROWS = 20_000  # a storm of callers must not fill the disk
 
 
+def _open(connection: Connection, batch: Sequence[tuple[Entry, Visit]]) -> list[None]:
+    at = now(connection)
+    for entry, visit in batch:
+        result = connection.execute(insert(t.associations).values(**_who(visit), opened_at=at))
+        key = result.inserted_primary_key
+        assert key is not None  # noqa: S101 - an INSERT of one row always has its key
+        entry.id = int(key[0])
+    return [None] * len(batch)
+
+
+def _close(connection: Connection, batch: Sequence[tuple[Entry, End, Diagnosis]]) -> list[None]:
+    at = now(connection)
+    for entry, end, diagnosis in batch:
+        connection.execute(
+            update(t.associations)
+            .where(t.associations.c.id == entry.id)
+            .values(**_how(end, diagnosis), closed_at=at)
+        )
+    return [None] * len(batch)
+
+
+def _reject(connection: Connection, batch: Sequence[tuple[Visit, End, Diagnosis]]) -> list[None]:
+    at = now(connection)
+    rows = [
+        {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
+        for visit, end, diagnosis in batch
+    ]
+    for visit, diagnosis in _strangers(batch):
+        if not _told_lately(connection, visit, at):
+            events.record(
+                connection, at=at, study_id=None, subject="caller",
+                subject_id=f"{visit.calling_ae} {visit.address}"[:64].strip(),
+                event="refused", reason=diagnosis.advice, actor="callers",
+            )  # fmt: skip
+    connection.execute(insert(t.associations), rows)
+    return [None] * len(batch)
+
+
+def _strangers(batch: Sequence[tuple[Visit, End, Diagnosis]]) -> Iterable[tuple[Visit, Diagnosis]]:
+    """Each caller of a batch that was refused for who it is, once."""
+    found = {
+        (visit.calling_ae, visit.address): (visit, diagnosis)
+        for visit, _, diagnosis in batch
+        if diagnosis.code in _STRANGERS
+    }
+    return found.values()
+
+
+_OPEN, _CLOSE = Act(Order.OPENED, _open), Act(Order.ENDED, _close)
+_REJECT = Act(Order.REJECTED, _reject)
+
+
 class AssociationLedger:
     """What the listener writes of its callers, and what people read of it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
+        self._writer = writer
 
-    def open(self, visit: Visit) -> int:
-        """Record that a peer has come in; returns the association's id."""
-        with self._database.write() as connection:
-            result = connection.execute(
-                insert(t.associations).values(**_who(visit), opened_at=now(connection))
-            )
-            key = result.inserted_primary_key
-            assert key is not None  # noqa: S101 - an INSERT of one row always has its key
-            return int(key[0])
+    def open(self, visit: Visit, said: Said = nobody) -> Entry:
+        """Record that a peer has come in, at the latest with the first image that it sends.
 
-    def close(self, association_id: int, end: End, diagnosis: Diagnosis) -> None:
-        """Record how an association ended, and what to do about it."""
-        with self._database.write() as connection:
-            connection.execute(
-                update(t.associations)
-                .where(t.associations.c.id == association_id)
-                .values(**_how(end, diagnosis), closed_at=now(connection))
-            )
+        ``said`` hears how that went; no association waits for it.
+        """
+        entry = Entry()
 
-    def reject(self, visit: Visit, end: End, diagnosis: Diagnosis) -> None:
+        def told(error: Exception | None) -> None:
+            if error is not None:
+                entry.id = None  # no image may name a row that is not there
+            said(error)
+
+        self._writer.send(_OPEN, (entry, visit), told)
+        return entry
+
+    def close(self, entry: Entry, end: End, diagnosis: Diagnosis, said: Said = nobody) -> None:
+        """Record how an association ended, and what to do about it; ``said`` hears when."""
+        self._writer.send(_CLOSE, (entry, end, diagnosis), said)
+
+    def reject(self, visit: Visit, end: End, diagnosis: Diagnosis, said: Said = nobody) -> None:
         """Record an association that was not accepted."""
-        with self._database.write() as connection:
-            at = now(connection)
-            if diagnosis.code in _STRANGERS and not _told_lately(connection, visit, at):
-                events.record(
-                    connection, at=at, study_id=None, subject="caller",
-                    subject_id=f"{visit.calling_ae} {visit.address}"[:64].strip(),
-                    event="refused", reason=diagnosis.advice, actor="callers",
-                )  # fmt: skip
-            connection.execute(
-                insert(t.associations).values(
-                    **_who(visit), **_how(end, diagnosis), opened_at=at, closed_at=at
-                )
-            )
+        self._writer.send(_REJECT, (visit, end, diagnosis), said)
 
     def close_lost(self) -> None:
         """At start: associations that a crash left open are over."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Float, Table, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from dicom_node.errors import LedgerError
+from dicom_node.errors import CommitUnknown, LedgerError, RowRefused
 
 BUSY_TIMEOUT_MS = 5000
 
@@ -44,11 +44,16 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when the block ends, or did nothing."""
+        committing = False
         try:
             with self.engine.begin() as connection:
                 yield connection
+                committing = self.engine.dialect.name != "sqlite"  # there an error rolls back
         except SQLAlchemyError as error:
-            raise LedgerError(f"database refused: {_first_line(error)}") from error
+            kind: type[LedgerError] = CommitUnknown if committing else LedgerError
+            if _concerns_a_row(error):
+                kind = RowRefused
+            raise kind(f"database refused: {_first_line(error)}") from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -66,9 +71,12 @@ class Database:
         self.engine.dispose()
 
 
+_NOW = select(DatabaseNow())
+
+
 def now(connection: Connection) -> float:
     """The database's time."""
-    return float(connection.execute(select(DatabaseNow())).scalar_one())
+    return float(connection.execute(_NOW).scalar_one())
 
 
 def insert_if_absent(connection: Connection, table: Table, **values: object) -> bool:
@@ -78,6 +86,16 @@ def insert_if_absent(connection: Connection, table: Table, **values: object) -> 
     # SQLAlchemy asks PostgreSQL for the new key and then forgets how many rows there were.
     options = {"preserve_rowcount": True}
     return connection.execute(statement, execution_options=options).rowcount == 1
+
+
+def _concerns_a_row(error: SQLAlchemyError) -> bool:
+    """Whether what was to be written is at fault, or two transactions that met."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    if isinstance(error, DBAPIError):
+        # SQLSTATE class 40: PostgreSQL ended one of several that waited for each other.
+        return str(getattr(error.orig, "sqlstate", "") or "").startswith("40")
+    return isinstance(error, StatementError)
 
 
 def _first_line(error: SQLAlchemyError) -> str:

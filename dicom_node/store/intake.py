@@ -2,267 +2,296 @@
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
+from dicom_node.domain.association import Entry
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
 from dicom_node.domain.study import StudyState
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
-from dicom_node.store.database import Database, insert_if_absent, now
+from dicom_node.store.database import insert_if_absent, now
+from dicom_node.store.received import Intake, Received, judge
+from dicom_node.store.studies import changed
+from dicom_node.store.writer import Act, Order, Writer
 
-
-class Intake(enum.Enum):
-    """What recording an instance amounted to; the sender gets 0x0000 for each of them."""
-
-    NEW = "new"
-    DUPLICATE = "duplicate"  # the same bytes came before: nothing to do
-    IGNORED = "ignored"
-    CONFLICT = "conflict"
-    MISMATCH = "patient_mismatch"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Received:
-    """An instance whose file is durable, on its way into the ledger."""
-
-    header: InstanceHeader
-    sha256: str
-    size: int
-    association_id: int | None
-    calling_ae: str
+__all__ = ["Intake", "IntakeLedger", "Received"]
 
 
 class IntakeLedger:
     """What the listener writes."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._act = Act(Order.OBJECT, _record)
 
     def record_instance(self, received: Received) -> Intake:
         """Make one instance part of its study; idempotent for the same bytes.
 
-        The transaction is durable on return: only then may the sender be answered 0x0000.
+        The transaction is durable on return: only then may the sender be answered 0x0000. It may
+        hold instances that came at the same moment on other associations.
         """
+        return self._writer.write(self._act, received)
+
+
+@dataclass
+class _Study:
+    """A study's row as the transaction leaves it, and what of it has changed."""
+
+    id: int
+    study_instance_uid: str
+    patient_id: str
+    state: str
+    revision: int
+    last_received_at: float
+    changes: dict[str, object] = field(default_factory=dict)
+
+
+_UIDS: BindParameter[list[str]] = bindparam("uids", expanding=True)
+_s, _i, _a = t.studies.c, t.instances.c, t.artefacts.c
+# In one order everywhere: two receivers with several studies each must not wait for each other.
+_STUDIES = (
+    select(_s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision, _s.last_received_at)
+    .where(_s.study_instance_uid.in_(_UIDS))
+    .order_by(_s.study_instance_uid)
+    .with_for_update()
+)
+_KNOWN = union_all(
+    select(_i.sop_instance_uid, _i.sha256, _i.removed_at.is_not(None).label("removed")).where(
+        _i.sop_instance_uid.in_(_UIDS)
+    ),
+    # A result of ours, even if a PACS has written its own name as Manufacturer.
+    select(_a.sop_instance_uid, literal(""), literal(False)).where(_a.sop_instance_uid.in_(_UIDS)),  # noqa: FBT003 - a column
+)
+_INSERT = insert(t.instances)
+# An image that had been removed for its age came again: its file is there again.
+_IS_BACK = (
+    update(t.instances)
+    .where(_i.sop_instance_uid == bindparam("uid"), _i.sha256 == bindparam("hash"))
+    .values(removed_at=None, erased=0)
+)
+_HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}
+_STATES = {Intake.IGNORED: t.InstanceState.IGNORED, Intake.CONFLICT: t.InstanceState.CONFLICT}
+
+
+def _record(connection: Connection, batch: Sequence[Received]) -> list[Intake]:
+    return _Batch(connection, batch).record()
+
+
+class _Batch:
+    """Instances recorded in one transaction: each study read once, each table written once."""
+
+    def __init__(self, connection: Connection, batch: Sequence[Received]) -> None:
+        self._connection = connection
+        self._batch = batch
+        self._at = now(connection)
+        self._rows: list[dict[str, object]] = []
+        self._events: list[dict[str, object]] = []
+        # The study's row is the lock: whoever holds it sees every instance of the study.
+        self._studies: dict[str, _Study] = {}
+        self._lock()
+        self._known, self._made = self._read_known()
+        if self._open_missing():
+            self._known, self._made = self._read_known()
+
+    def record(self) -> list[Intake]:
+        """What each instance amounted to."""
+        intakes = [self._one(received) for received in self._batch]
+        self._flush()
+        for study in self._studies.values():
+            if study.changes:
+                values = update(t.studies).where(_s.id == study.id).values(**study.changes)
+                self._connection.execute(values)
+        return intakes
+
+    def _lock(self) -> None:
+        uids = {received.header.study_instance_uid for received in self._batch}
+        for row in self._connection.execute(_STUDIES, {"uids": sorted(uids)}):
+            self._studies[row.study_instance_uid] = _Study(*row)
+
+    def _read_known(self) -> tuple[dict[str, dict[str, bool]], set[str]]:
+        """Hashes under which each SOP Instance UID is known, and whether that file was removed.
+
+        Beside them the UIDs that are results made here.
+        """
+        known: dict[str, dict[str, bool]] = {}
+        made: set[str] = set()
+        uids = {received.header.sop_instance_uid for received in self._batch}
+        for uid, sha256, removed in self._connection.execute(_KNOWN, {"uids": list(uids)}):
+            if sha256:
+                known.setdefault(uid, {})[sha256] = bool(removed)
+            else:
+                made.add(uid)
+        return known, made
+
+    def _open_missing(self) -> bool:
+        """Make the studies whose first instance is here; whether there were any.
+
+        A result of ours opens no study: where it is the first of its study, that is closed at once.
+        """
+        first: dict[str, Received] = {}
+        for received in self._batch:
+            if received.header.study_instance_uid not in self._studies:
+                first.setdefault(received.header.study_instance_uid, received)
+        closed = []
+        for uid, received in sorted(first.items()):
+            own = self._is_own(received.header)
+            if self._insert_study(received, own=own) and own:
+                closed.append(uid)
+        if first:
+            self._lock()
+        self._events += [
+            changed(
+                self._studies[uid].id, uid, StudyState.CLOSED,
+                at=self._at, reason=OWN_RESULT, actor="receive",
+            )
+            for uid in closed
+        ]  # fmt: skip
+        return bool(first)
+
+    def _insert_study(self, received: Received, *, own: bool) -> bool:
         header = received.header
-        with self._database.write() as connection:
-            at = now(connection)
-            own = header.own_result or _was_made_here(connection, header.sop_instance_uid)
-            # The study's row is the lock: whoever holds it sees every instance of the study.
-            study = _study_of(connection, received, at, own=own)
-            known = connection.execute(
-                select(t.instances.c.sha256).where(
-                    t.instances.c.sop_instance_uid == header.sop_instance_uid
-                )
-            ).scalars()
-            hashes = set(known)
-            if received.sha256 in hashes:
-                _is_back(connection, received)
-                return Intake.DUPLICATE
-            intake, reason = _judge(header, study, own=own, conflict=bool(hashes))
-            _insert(connection, received, study, intake, reason, at)
-            if intake is not Intake.IGNORED:
-                _touch(connection, study, header, intake, reason, at)
-            elif header.assessments and not own and header.patient_id == study.patient_id:
-                _assess(connection, study, received, at)
-            return intake
-
-
-def _is_back(connection: Connection, received: Received) -> None:
-    """An image that had been removed for its age came again: its file is there again."""
-    i = t.instances
-    connection.execute(
-        update(i)
-        .where(
-            i.c.sop_instance_uid == received.header.sop_instance_uid,
-            i.c.sha256 == received.sha256,
-            i.c.removed_at.is_not(None),
+        return insert_if_absent(
+            self._connection,
+            t.studies,
+            study_instance_uid=header.study_instance_uid,
+            patient_id=header.patient_id,
+            accession_number=header.accession_number,
+            calling_ae=received.calling_ae,
+            called_ae=_called_ae(received),
+            state=(StudyState.CLOSED if own else StudyState.OPEN).value,
+            reason=OWN_RESULT if own else "",
+            opened_at=self._at,
+            last_received_at=self._at,
         )
-        .values(removed_at=None, erased=0)
-    )
 
+    def _is_own(self, header: InstanceHeader) -> bool:
+        return header.own_result or header.sop_instance_uid in self._made
 
-def _was_made_here(connection: Connection, sop_instance_uid: str) -> bool:
-    """Whether it is a result of ours, even if a PACS has written its own name as Manufacturer."""
-    made = exists().where(t.artefacts.c.sop_instance_uid == sop_instance_uid)
-    return bool(connection.execute(select(made)).scalar_one())
+    def _one(self, received: Received) -> Intake:
+        header, sha256 = received.header, received.sha256
+        own = self._is_own(header)
+        study = self._studies[header.study_instance_uid]
+        hashes = self._known.setdefault(header.sop_instance_uid, {})
+        if sha256 in hashes:
+            if hashes[sha256]:
+                self._connection.execute(_IS_BACK, {"uid": header.sop_instance_uid, "hash": sha256})
+                hashes[sha256] = False
+            return Intake.DUPLICATE
+        intake, reason = judge(header, study.patient_id, own=own, conflict=bool(hashes))
+        hashes[sha256] = False
+        self._add(received, study, intake, reason)
+        if intake is not Intake.IGNORED:
+            self._touch(study, header, intake, reason)
+        elif header.assessments and not own and header.patient_id == study.patient_id:
+            self._assess(study, received)
+        return intake
 
-
-def _study_of(
-    connection: Connection, received: Received, at: float, *, own: bool
-) -> Row[tuple[object, ...]]:
-    """The study's row, made when this is its first instance, locked against other receivers.
-
-    A result of ours opens no study: where it is the first of its study, that is closed at once.
-    """
-    header = received.header
-    query = (
-        select(t.studies)
-        .where(t.studies.c.study_instance_uid == header.study_instance_uid)
-        .with_for_update()
-    )
-    is_new = insert_if_absent(
-        connection,
-        t.studies,
-        study_instance_uid=header.study_instance_uid,
-        patient_id=header.patient_id,
-        accession_number=header.accession_number,
-        calling_ae=received.calling_ae,
-        called_ae=_called_ae(received),
-        state=(StudyState.CLOSED if own else StudyState.OPEN).value,
-        reason=OWN_RESULT if own else "",
-        opened_at=at,
-        last_received_at=at,
-    )
-    study = connection.execute(query).one()
-    if own and is_new:
-        events.record(
-            connection,
-            at=at,
-            study_id=study.id,
-            subject="study",
-            subject_id=study.study_instance_uid,
-            event="closed",
-            from_state=StudyState.OPEN.value,
-            to_state=StudyState.CLOSED.value,
-            reason=OWN_RESULT,
-            actor="receive",
+    def _add(self, received: Received, study: _Study, intake: Intake, reason: str) -> None:
+        state = _STATES.get(intake, t.InstanceState.KEPT)
+        header = received.header
+        self._rows.append(
+            {
+                "study_id": study.id,
+                "association_id": received.association_id and received.association_id.id,
+                "sop_instance_uid": header.sop_instance_uid,
+                "sop_class_uid": header.sop_class_uid,
+                "sha256": received.sha256,
+                "size": received.size,
+                "header": header.to_json(),
+                "received_at": self._at,
+                "state": state.value,
+                "reason": reason,
+            }
         )
-    return study
+        self._events.append(
+            events.row(
+                at=self._at,
+                study_id=study.id,
+                subject="instance",
+                subject_id=header.sop_instance_uid,
+                event=f"received_{intake.value}",
+                to_state=state.value,
+                reason=reason or f"{header.kind.value}, by {header.kind_evidence}",
+                actor=received.calling_ae,
+            )
+        )
+
+    def _flush(self) -> None:
+        """Write the instances and events so far, in their order."""
+        if self._rows:
+            self._connection.execute(_INSERT, self._rows)
+        events.record_all(self._connection, self._events)
+        self._rows, self._events = [], []
+
+    def _touch(self, study: _Study, header: InstanceHeader, intake: Intake, reason: str) -> None:
+        """Let the study know: time, hold, and the next revision when it was closed already."""
+        self._came(study)
+        if intake in _HOLD_CODES:
+            study.changes |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
+        # An image that no analysis may use changes no result: it does not reopen a study.
+        if study.state == StudyState.CLOSED.value and header.exclusion is None:
+            self._reopen(study, "a late image")
+
+    def _came(self, study: _Study) -> None:
+        """Now, but after the arrival before: that is how ``close`` knows that something came."""
+        study.changes["last_received_at"] = max(self._at, study.last_received_at + 1e-3)
+
+    def _assess(self, study: _Study, received: Received) -> None:
+        """Take over a report's categories; a study closed without them is analysed again."""
+        self._flush()
+        header = received.header
+        categories = [(side, category) for side, category in map(str.split, header.assessments)]
+        news = assessments.record(
+            self._connection,
+            study.id,
+            categories,
+            source=header.sop_instance_uid,
+            actor=received.calling_ae,
+            at=self._at,
+        )
+        self._came(study)
+        jobs = select(t.jobs.c.id).where(t.jobs.c.study_id == study.id).limit(1)
+        analysed = self._connection.execute(jobs).first() is not None
+        if news and analysed and study.state == StudyState.CLOSED.value:
+            self._reopen(study, "a radiologist's category")
+
+    def _reopen(self, study: _Study, why: str) -> None:
+        """Open a study again.
+
+        The next revision begins where there was one: a study of which no job was made has none yet.
+        """
+        made = exists().where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
+        study.revision += bool(self._connection.execute(select(made)).scalar_one())
+        study.state = StudyState.OPEN.value
+        study.changes |= {
+            "state": study.state, "revision": study.revision, "opened_at": self._at
+        }  # fmt: skip
+        reason = f"{why}: revision {study.revision}"
+        self._events.append(
+            changed(
+                study.id, study.study_instance_uid, StudyState.OPEN,
+                at=self._at, reason=reason, actor="receive",
+            )
+        )  # fmt: skip
 
 
 def _called_ae(received: Received) -> ColumnElement[str]:
     """Which of our AE titles the association called; none where it is not known."""
-    called = select(t.associations.c.called_ae).where(
-        t.associations.c.id == received.association_id
-    )
+    entry = received.association_id or Entry()
+    called = select(t.associations.c.called_ae).where(t.associations.c.id == entry.id)
     return func.coalesce(called.scalar_subquery(), "")
-
-
-def _judge(
-    header: InstanceHeader, study: Row[tuple[object, ...]], *, own: bool, conflict: bool
-) -> tuple[Intake, str]:
-    if own:
-        return Intake.IGNORED, OWN_RESULT
-    if header.modality != "MG":
-        return Intake.IGNORED, f"modality {header.modality or 'missing'} takes no part"
-    if conflict:
-        return Intake.CONFLICT, "this SOP Instance UID came before with other content"
-    if header.patient_id != study.patient_id:
-        return Intake.MISMATCH, "the study came before with another Patient ID"
-    return Intake.NEW, header.exclusion_text
-
-
-def _insert(
-    connection: Connection,
-    received: Received,
-    study: Row[tuple[object, ...]],
-    intake: Intake,
-    reason: str,
-    at: float,
-) -> None:
-    states = {Intake.IGNORED: t.InstanceState.IGNORED, Intake.CONFLICT: t.InstanceState.CONFLICT}
-    state = states.get(intake, t.InstanceState.KEPT)
-    header = received.header
-    connection.execute(
-        insert(t.instances).values(
-            study_id=study.id,
-            association_id=received.association_id,
-            sop_instance_uid=header.sop_instance_uid,
-            sop_class_uid=header.sop_class_uid,
-            sha256=received.sha256,
-            size=received.size,
-            header=header.to_json(),
-            received_at=at,
-            state=state.value,
-            reason=reason,
-        )
-    )
-    events.record(
-        connection,
-        at=at,
-        study_id=study.id,
-        subject="instance",
-        subject_id=header.sop_instance_uid,
-        event=f"received_{intake.value}",
-        to_state=state.value,
-        reason=reason or f"{header.kind.value}, by {header.kind_evidence}",
-        actor=received.calling_ae,
-    )
-
-
-def _touch(
-    connection: Connection,
-    study: Row[tuple[object, ...]],
-    header: InstanceHeader,
-    intake: Intake,
-    reason: str,
-    at: float,
-) -> None:
-    """Let the study know: time, hold, and the next revision when it was closed already."""
-    values: dict[str, object] = {"last_received_at": _after(study, at)}
-    if intake in {Intake.CONFLICT, Intake.MISMATCH}:
-        values |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
-    # An image that no analysis may use changes no result: it does not reopen a study.
-    if study.state == StudyState.CLOSED.value and header.exclusion is None:
-        values |= _reopened(connection, study, "a late image", at)
-    connection.execute(update(t.studies).where(t.studies.c.id == study.id).values(**values))
-
-
-def _after(study: Row[tuple[object, ...]], at: float) -> float:
-    """Now, and after the arrival before: by this moment ``close`` knows that something came.
-
-    SQLite counts milliseconds, and a clock may be set back.
-    """
-    return max(at, float(study.last_received_at) + 1e-3)
-
-
-def _assess(
-    connection: Connection, study: Row[tuple[object, ...]], received: Received, at: float
-) -> None:
-    """Take over a report's categories; a study that was closed without them is analysed again."""
-    header = received.header
-    categories = [(side, category) for side, category in map(str.split, header.assessments)]
-    changed = assessments.record(
-        connection,
-        study.id,
-        categories,
-        source=header.sop_instance_uid,
-        actor=received.calling_ae,
-        at=at,
-    )
-    values: dict[str, object] = {"last_received_at": _after(study, at)}
-    jobs = select(t.jobs.c.id).where(t.jobs.c.study_id == study.id).limit(1)
-    analysed = connection.execute(jobs).first() is not None
-    if changed and analysed and study.state == StudyState.CLOSED.value:
-        values |= _reopened(connection, study, "a radiologist's category", at)
-    connection.execute(update(t.studies).where(t.studies.c.id == study.id).values(**values))
-
-
-def _reopened(
-    connection: Connection, study: Row[tuple[object, ...]], why: str, at: float
-) -> dict[str, object]:
-    """What reopening changes of a study's row, with its event.
-
-    The next revision begins where there was one: a study of which no job was made has none yet.
-    """
-    made = exists().where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
-    revision = study.revision + bool(connection.execute(select(made)).scalar_one())
-    events.record(
-        connection,
-        at=at,
-        study_id=study.id,
-        subject="study",
-        subject_id=study.study_instance_uid,
-        event="reopened",
-        from_state=StudyState.CLOSED.value,
-        to_state=StudyState.OPEN.value,
-        reason=f"{why}: revision {revision}",
-        actor="receive",
-    )
-    return {"state": StudyState.OPEN.value, "revision": revision, "opened_at": at}
-
-
-_HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}

@@ -20,6 +20,7 @@ from dicom_node.store.studies import StudyLedger
 from dicom_node.store.trail import TrailLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
 from dicom_node.store.workers import WorkerLedger
+from dicom_node.store.writer import Writer
 
 
 class Ledger:
@@ -27,10 +28,11 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.database = Database(url)
-        self.associations = AssociationLedger(self.database)
+        self.writer = Writer(self.database)
+        self.associations = AssociationLedger(self.database, self.writer)
         self.peers = PeerLedger(self.database)
         self.retention = RetentionLedger(self.database)
-        self.intake = IntakeLedger(self.database)
+        self.intake = IntakeLedger(self.writer)
         self.studies = StudyLedger(self.database)
         self.jobs = JobLedger(self.database)
         self.deliveries = DeliveryLedger(self.database)
@@ -46,5 +48,6 @@ class Ledger:
         self.overview = Overview(self.database)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Write what is left, give all connections back."""
+        self.writer.stop()
         self.database.close()

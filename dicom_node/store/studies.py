@@ -64,18 +64,15 @@ class StudyLedger:
                 .where(t.studies.c.id == row.id)
                 .values(state=StudyState.CLOSED.value, reason=why)
             )
-            events.record(
-                connection,
+            closed = changed(
+                row.id,
+                row.study_instance_uid,
+                StudyState.CLOSED,
                 at=at,
-                study_id=row.id,
-                subject="study",
-                subject_id=row.study_instance_uid,
-                event="closed",
-                from_state=StudyState.OPEN.value,
-                to_state=StudyState.CLOSED.value,
                 reason=why,
                 actor="assemble",
             )
+            events.record_all(connection, [closed])
             if judgement.verdict is Verdict.IGNORE:
                 return None
             hold = row.hold_code is not None or judgement.verdict is Verdict.HOLD
@@ -83,6 +80,24 @@ class StudyLedger:
             return make_job(
                 connection, row, row.revision, at, hold_code=code, reason=why if hold else ""
             )
+
+
+def changed(
+    study_id: int, uid: str, to: StudyState, *, at: float, reason: str, actor: str
+) -> dict[str, object]:
+    """The event of a study that is closed, or open again."""
+    closed = to is StudyState.CLOSED
+    return events.row(
+        at=at,
+        study_id=study_id,
+        subject="study",
+        subject_id=uid,
+        event="closed" if closed else "reopened",
+        from_state=(StudyState.OPEN if closed else StudyState.CLOSED).value,
+        to_state=to.value,
+        reason=reason,
+        actor=actor,
+    )
 
 
 def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStudy:

@@ -106,5 +106,4 @@ def make_door(tmp_path: Path) -> Iterator[MakeDoor]:
 
     yield make
     for door in doors:
-        door.port.close()
-        door.hospital.ledger.close()
+        door.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from pynetdicom import AE
@@ -14,10 +14,16 @@ from dicom_node.callers import Callers
 from dicom_node.listen import Port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
+from dicom_node.store.keeping import Keeper
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
 
 MG = DigitalMammographyXRayImageStorageForPresentation
+
+
+def takes_nothing(*_: object) -> NoReturn:
+    """What a port begins with an object in tests that send none."""
+    raise AssertionError("an object came")
 
 
 class Door:
@@ -28,16 +34,29 @@ class Door:
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
-        self.port = Port(self.settings, self.hospital.archive.spool, self.callers.admits)
+        self.keeper = Keeper(self.hospital.archive, self.hospital.ledger)
+        self.keeper.start()
         receiver = Receiver(
             self.hospital.archive,
-            self.hospital.ledger,
+            self.keeper,
             self.hospital.settings.input_rule,
             self.callers,
             lambda: None,
             disk_of(self.hospital.settings).shortage,
         )
-        self.port.open([*self.callers.handlers(), *receiver.handlers()])
+        self.port = Port(
+            self.settings,
+            receiver.begin,
+            admits=self.callers.admits,
+            turned_away=self.callers.turned_away,
+        )
+        self.port.open(self.callers.handlers())
+
+    def close(self) -> None:
+        """Stop listening, then writing."""
+        self.port.close()
+        self.keeper.stop()
+        self.hospital.ledger.close()
 
     def call(
         self, called: str = "FAPS", calling: str = "MODALITY", syntax: str = ExplicitVRLittleEndian

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from dicom_node.domain.association import Entry
 from dicom_node.domain.delivery import Outcome
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.job import Job, JobEvent, JobState
@@ -42,7 +43,7 @@ def receive(
     header: InstanceHeader,
     *,
     content: object = "",
-    association_id: int | None = None,
+    association_id: Entry | None = None,
 ) -> Intake:
     """One image comes in; another ``content`` is another file under the same UID."""
     return ledger.intake.record_instance(

@@ -10,7 +10,9 @@ import pytest
 from dicom_node.deliver import Deliverer
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.listen import Port
-from dicom_node.sections import Destination, Listener
+from dicom_node.listener_section import Listener
+from dicom_node.sections import Destination
+from tests.integration.door import takes_nothing
 from tests.integration.post import CLASSES, Post
 from tests.peers import free_port
 from tests.scripted_pacs import ScriptedPacs, abort, scripted_pacs, status
@@ -152,7 +154,7 @@ def listening(port: int, tmp_path: Path) -> Iterator[Listening]:
     with scripted_pacs(classes=CLASSES) as pacs:
         post = Post(tmp_path, pacs.port, confirm="commitment")
         settings = Listener(port=port)
-        listener = Port(settings, post.hospital.archive.spool)
+        listener = Port(settings, takes_nothing)
         listener.open(post.confirmer.handlers())
         yield Listening(pacs, post, port)
         listener.close()

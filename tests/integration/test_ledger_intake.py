@@ -186,7 +186,7 @@ def test_a_study_knows_whether_its_sender_is_still_connected(ledger: Ledger) -> 
     end = End(ending=Ending.RELEASED, objects=1, size=1000)
     ledger.associations.close(association, end, Diagnosis())
     assert not open_study(ledger).arrival.association_open
-    (row,) = rows(ledger, select(t.associations).where(t.associations.c.id == association))
+    (row,) = rows(ledger, select(t.associations).where(t.associations.c.id == association.id))
     assert (row.ending, row.objects, row.bytes) == ("released", 1, 1000)
     assert other != association
 

@@ -16,10 +16,10 @@ from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer
 from dicom_node.errors import ConfigurationError
 from dicom_node.listen import Port
-from dicom_node.sections import Listener
+from dicom_node.listener_section import Listener
 from dicom_node.settings import MAX_SOCKET_PATH, Settings, load_settings
-from dicom_node.store.archive import Archive
 from dicom_node.store.folder_lock import hold
+from tests.integration.door import takes_nothing
 from tests.integration.ledger_acts import new_job
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
@@ -34,11 +34,6 @@ def test_a_long_data_folder_has_one_queue_for_all_its_processes(tmp_path: Path) 
     settings = settings_in(folder)
     assert len(str(folder)) > MAX_SOCKET_PATH
     before = settings.queue_socket
-    # The port moves the process' temporary files; the queue's address must not move with them.
-    port = Port(Listener(port=free_port()), Archive(folder).spool)
-    port.open([])
-    assert settings.queue_socket == before
-    port.close()
     code = "import sys; from dicom_node.settings import load_settings as l;"
     code += "print(l(overrides={'storage': {'data_dir': sys.argv[1]}}).queue_socket)"
     other = subprocess.run(
@@ -100,9 +95,9 @@ def let_hints_age(hospital: Hospital) -> None:
         connection.execute(update(t.jobs).values(hinted_at=0.0))
 
 
-def test_closing_the_port_ends_associations_that_would_not_end_themselves(tmp_path: Path) -> None:
+def test_closing_the_port_ends_associations_that_would_not_end_themselves() -> None:
     port = free_port()
-    listener = Port(Listener(port=port), Archive(tmp_path).spool)
+    listener = Port(Listener(port=port), takes_nothing)
     listener.open([])
     ae = AE(ae_title="MODALITY")
     ae.add_requested_context(Verification)

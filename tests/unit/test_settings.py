@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.study import CompletenessRule
 from dicom_node.errors import ConfigurationError
-from dicom_node.sections import Completeness, Input, Listener
+from dicom_node.listener_section import Listener
+from dicom_node.sections import Completeness, Input
 from dicom_node.settings import (
     Settings,
     child_environment,

@@ -24,7 +24,7 @@ from dicom_node.domain.association import (
 MG = str(DigitalMammographyXRayImageStorageForPresentation)
 ECHO = "1.2.840.10008.1.1"
 RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
-HOUSE = House(titles=("FAPS", "FAPS_TEST"), idle_s=60.0, max_associations=32)
+HOUSE = House(titles=("FAPS", "FAPS_TEST"), idle_s=60.0)
 PLAIN = str(ExplicitVRLittleEndian)
 TAKEN = Contexts(classes=(MG,), syntaxes=(PLAIN,), result=0, accepted=PLAIN)
 LOSSY = Contexts(classes=(MG,), syntaxes=(str(JPEGBaseline8Bit), str(JPEG2000)), result=4)
@@ -44,7 +44,20 @@ CASES = {
         ("It calls FAPS2", "FAPS or FAPS_TEST", "listener.ae_title"),
     ),
     "too many": (
-        visit(), rejected(Refusal.TOO_MANY), "too_many", ("32 associations", "tries again later"),
+        visit(), rejected(Refusal.TOO_MANY, "32 associations were open (listener.max)"),
+        "too_many", ("32 associations were open (listener.max). The sender tries again later",),
+    ),
+    "closed at once": (
+        visit(), rejected(Refusal.CLOSED, "No association was requested within 10 s (acse_s)"),
+        "closed", ("within 10 s (acse_s). The connection was closed",),
+    ),
+    "over a limit": (
+        visit(TAKEN), End(ending=Ending.LIMIT, objects=2, complaint="Larger than 5 MiB (max)"),
+        "limit", ("Larger than 5 MiB (max). The node ended", "after 2 objects", "set it higher"),
+    ),
+    "nonsense": (
+        visit(TAKEN), End(ending=Ending.BREACH, objects=1, complaint="Two requests at once"),
+        "breach", ("Two requests at once. The node ended", "the sender's fault"),
     ),
     "a stranger": (
         visit(), rejected(Refusal.CALLER, "GE1 is not on the list of peers"), "caller",
