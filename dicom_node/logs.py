@@ -7,9 +7,10 @@ import sys
 import threading
 import traceback
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -27,11 +28,33 @@ ALLOWED = frozenset(
 )  # fmt: skip
 
 
+class _Forgiving:
+    """A text stream whose faults are nobody's: closed, its reader gone, its disk full.
+
+    An object that was kept must be answered for, whether its line can be written or not.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text."""
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or do nothing."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure(level: str) -> None:
     """Set up logging for this process, to standard error."""
+    stream = cast("TextIO", _Forgiving(sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
     # Libraries speak through the standard module; their messages may quote data.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_WithoutWords())
     logging.basicConfig(level=logging.ERROR, handlers=[handler])
     structlog.configure(
@@ -42,7 +65,7 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
 

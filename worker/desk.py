@@ -30,11 +30,13 @@ from worker.contracts import (
     RunIdentity,
     Status,
 )
+from worker.decoder import decode_apart
 from worker.faps.assist import require_limits
 from worker.faps.predictor import Faps
 from worker.load import load
 from worker.reading import Source
 from worker.report.seg import warm_up
+from worker.watchdog import Watchdog, end_worker
 
 SAY_ALIVE_S = 5.0
 PUT_AT_ONCE = 8
@@ -58,6 +60,7 @@ class Desk:
         self._faps: Faps | None = None
         self._job: Job | None = None
         self._stop = threading.Event()
+        self._watchdog = Watchdog(settings.worker.watchdog_s, self._ledger.workers.unclaimed_s)
 
     def open(self) -> None:
         """Load and prove the bundle, warm everything up, and say that this worker is there."""
@@ -68,12 +71,14 @@ class Desk:
             self._log.error("worker not ready", code=error.code, reason=str(error))
             raise
         warm_up()
+        decode_apart.warm_up()
         threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
         self._log.info("worker ready", bundle=faps.card.name, version=faps.card.version)
 
     def close(self) -> None:
         """Take this worker off the list."""
         self._stop.set()
+        decode_apart.close()
         self._ledger.workers.say_goodbye(self._owner)
         self._ledger.close()
 
@@ -200,6 +205,9 @@ class Desk:
                 job = self._job
                 if job is not None:
                     self._ledger.jobs.heartbeat(job, lease_s)
+                if self._watchdog.bites(busy=job is not None):
+                    self._log.error("exams wait and no message comes, ending this worker")
+                    end_worker()
             except Exception as error:  # noqa: BLE001 - the edge of a thread: without it leases run out
                 self._log.warning("heartbeat failed", error=error, reason=in_words(error))
             if self._stop.wait(min(SAY_ALIVE_S, lease_s / 4)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -51,29 +51,16 @@ def _close(connection: Connection, batch: Sequence[tuple[Entry, End, Diagnosis]]
 
 def _reject(connection: Connection, batch: Sequence[tuple[Visit, End, Diagnosis]]) -> list[None]:
     at = now(connection)
-    rows = [
-        {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
-        for visit, end, diagnosis in batch
-    ]
-    for visit, diagnosis in _strangers(batch):
-        if not _told_lately(connection, visit, at):
+    for visit, end, diagnosis in batch:
+        if diagnosis.code in _STRANGERS and not _told_lately(connection, visit, at):
             events.record(
                 connection, at=at, study_id=None, subject="caller",
                 subject_id=f"{visit.calling_ae} {visit.address}"[:64].strip(),
                 event="refused", reason=diagnosis.advice, actor="callers",
             )  # fmt: skip
-    connection.execute(insert(t.associations), rows)
+        values = {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
+        connection.execute(insert(t.associations).values(**values))
     return [None] * len(batch)
-
-
-def _strangers(batch: Sequence[tuple[Visit, End, Diagnosis]]) -> Iterable[tuple[Visit, Diagnosis]]:
-    """Each caller of a batch that was refused for who it is, once."""
-    found = {
-        (visit.calling_ae, visit.address): (visit, diagnosis)
-        for visit, _, diagnosis in batch
-        if diagnosis.code in _STRANGERS
-    }
-    return found.values()
 
 
 _OPEN, _CLOSE = Act(Order.OPENED, _open), Act(Order.ENDED, _close)
@@ -110,19 +97,29 @@ class AssociationLedger:
         """Record an association that was not accepted."""
         self._writer.send(_REJECT, (visit, end, diagnosis), said)
 
-    def close_lost(self) -> None:
-        """At start: associations that a crash left open are over."""
+    def close_lost(self, alive: Collection[int] = (), older_than_s: float = 0.0) -> int:
+        """Associations that are open here and nowhere else are over; how many.
+
+        A crash leaves them behind, or a database that was away when they ended.
+        """
+        a = t.associations
+        lost = (a.c.closed_at.is_(None), a.c.id.not_in(alive))
+        with self._database.read() as connection:
+            if not connection.execute(select(exists().where(*lost))).scalar_one():
+                return 0
         with self._database.write() as connection:
-            connection.execute(
-                update(t.associations)
-                .where(t.associations.c.closed_at.is_(None))
+            at = now(connection)
+            result = connection.execute(
+                update(a)
+                .where(*lost, a.c.opened_at <= at - older_than_s)
                 .values(
-                    closed_at=now(connection),
+                    closed_at=at,
                     ending=Ending.RESTARTED.value,
                     code=Ending.RESTARTED.name.lower(),
                     advice="The node ended without notice; the sender has to send the rest again.",
                 )
             )
+            return result.rowcount
 
     def newest(self, limit: int = 100, *, failed: bool = False) -> list[dict[str, Any]]:
         """The newest associations first, or only those that did not go well."""
@@ -142,7 +139,7 @@ class AssociationLedger:
                 func.min(a.c.opened_at).label("first_at"),
             )
             .where(a.c.code.in_(_STRANGERS))
-            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address)
+            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address, a.c.certificate)
             .subquery()
         )
         query = (
@@ -204,6 +201,9 @@ def _who(visit: Visit) -> dict[str, object]:
         "calling_ae": visit.calling_ae,
         "address": visit.address,
         "peer": visit.peer,
+        "tls": visit.tls,
+        "certificate": f"sha256:{visit.shown.fingerprint}" if visit.shown else "",
+        "certificate_names": list(visit.shown.names) if visit.shown else [],
         "contexts": [asdict(group) for group in visit.contexts],
     }
 

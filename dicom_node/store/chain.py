@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, select, text
 
-from dicom_node.store import events
+from dicom_node.store import audit_tables, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 
@@ -55,7 +55,7 @@ class ChainLedger:
 
         ``everything`` looks at every event there is, not only at the newer ones.
         """
-        s, e = t.seals, t.events
+        s, e = audit_tables.seals, t.events
         with self._database.read() as connection:
             position, link = head(connection)
             before = select(s.c.event_id).where(s.c.position == position - LATE)
@@ -77,7 +77,7 @@ class ChainLedger:
 
     def verify(self) -> Verdict:
         """Read the whole chain; the first row that is not what was sealed, if any."""
-        s, e = t.seals, t.events
+        s, e = audit_tables.seals, t.events
         with self._database.read() as connection:
             unsealed = select(func.count()).where(~exists().where(s.c.event_id == e.c.id))
             waiting = int(connection.execute(unsealed.select_from(e)).scalar_one())
@@ -92,7 +92,7 @@ class ChainLedger:
 
     def forget(self, older_than_s: float) -> int:
         """Remove events that are too old, oldest first; how many. Their seals stay."""
-        s, e = t.seals, t.events
+        s, e = audit_tables.seals, t.events
         with self._database.write() as connection:
             at = now(connection)
             joined = select(func.min(s.c.position)).join(e, e.c.id == s.c.event_id)
@@ -101,9 +101,9 @@ class ChainLedger:
             old = select(s.c.event_id).where(s.c.position <= last).scalar_subquery()
             if not connection.execute(select(exists().where(e.c.id.in_(old)))).scalar_one():
                 return 0
-            connection.execute(insert(t.audit_door).values(opened_by="retention"))
+            connection.execute(insert(audit_tables.audit_door).values(opened_by="retention"))
             removed = connection.execute(delete(e).where(e.c.id.in_(old))).rowcount
-            connection.execute(delete(t.audit_door))
+            connection.execute(delete(audit_tables.audit_door))
             events.record(
                 connection, at=at, study_id=None, subject="audit", subject_id=str(last),
                 event="forgotten", reason=f"{removed} events, older than audit.keep_years",
@@ -114,7 +114,7 @@ class ChainLedger:
 
 def head(connection: Connection) -> tuple[int, str]:
     """Position and hash of the last seal."""
-    s = t.seals
+    s = audit_tables.seals
     last = select(s.c.position, s.c.hash).order_by(s.c.position.desc()).limit(1)
     row = connection.execute(last).one_or_none()
     return (0, NOTHING) if row is None else (int(row.position), str(row.hash))
@@ -132,7 +132,7 @@ def link_of(before: str, digest: str) -> str:
 
 
 def _pages(connection: Connection) -> Iterator[Row[Any]]:
-    s, e = t.seals, t.events
+    s, e = audit_tables.seals, t.events
     last = -1
     while True:
         query = (

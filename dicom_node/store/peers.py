@@ -27,8 +27,10 @@ class PeerLedger:
                 ae_title=row.ae_title,
                 address=row.address,
                 called_ae=tuple(row.called_ae),
+                certificate=row.certificate,
                 services=tuple(map(Service, row.services)),
                 note=row.note,
+                port=row.port,
                 source=row.added_by,
             )
             for row in rows
@@ -45,8 +47,10 @@ class PeerLedger:
                     ae_title=peer.ae_title,
                     address=peer.address,
                     called_ae=list(peer.called_ae),
+                    certificate=peer.certificate,
                     services=[service.value for service in peer.services],
                     note=peer.note,
+                    port=peer.port,
                     added_at=now(connection),
                     added_by=actor,
                 )

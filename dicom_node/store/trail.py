@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, select, update
 
 from dicom_node.domain.audit import Entry
-from dicom_node.store import events
+from dicom_node.store import audit_tables, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
 
@@ -37,25 +37,25 @@ class TrailLedger:
 
     def waiting(self, limit: int) -> list[Entry]:
         """Sealed events that were not handed over yet, in the order of their seals."""
-        c = t.audit_cursor
+        c = audit_tables.audit_cursor
         moved = select(c.c.position).where(c.c.name == CURSOR).scalar_subquery()
-        s = t.seals
+        s = audit_tables.seals
         query = _entries().where(s.c.position > func.coalesce(moved, 0))
         return self._read(query.order_by(s.c.position).limit(limit))
 
     def newest(self, limit: int) -> list[Entry]:
         """The newest sealed events, the newest first."""
-        return self._read(_entries().order_by(t.seals.c.position.desc()).limit(limit))
+        return self._read(_entries().order_by(audit_tables.seals.c.position.desc()).limit(limit))
 
     def between(self, first: int, last: int) -> list[Entry]:
         """Sealed events from one position to another."""
-        s = t.seals
+        s = audit_tables.seals
         query = _entries().where(s.c.position.between(first, last))
         return self._read(query.order_by(s.c.position))
 
     def handed_over(self, position: int) -> None:
         """Everything up to this position has been taken by the audit repository."""
-        c = t.audit_cursor
+        c = audit_tables.audit_cursor
         with self._database.write() as connection:
             at = now(connection)
             if not insert_if_absent(connection, c, name=CURSOR, position=position, moved_at=at):
@@ -67,7 +67,7 @@ class TrailLedger:
 
     def backlog(self) -> int:
         """How many sealed events wait to be handed over."""
-        s, c = t.seals, t.audit_cursor
+        s, c = audit_tables.seals, audit_tables.audit_cursor
         with self._database.read() as connection:
             moved = select(c.c.position).where(c.c.name == CURSOR).scalar_subquery()
             query = select(func.coalesce(func.max(s.c.position), 0) - func.coalesce(moved, 0))
@@ -88,7 +88,7 @@ class TrailLedger:
 
 
 def _entries() -> Select[Any]:
-    s, e, i = t.seals, t.events, t.instances
+    s, e, i = audit_tables.seals, t.events, t.instances
     received = (
         select(func.max(i.c.sop_class_uid))
         .where(i.c.sop_instance_uid == e.c.subject_id)

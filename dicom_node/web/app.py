@@ -24,6 +24,7 @@ from dicom_node.store.archive import Archive
 from dicom_node.store.disk import disk_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.web.associations import AssociationPages
+from dicom_node.web.deliveries import DeliveryPages
 from dicom_node.web.health import Health
 from dicom_node.web.pages import Pages, templates
 
@@ -55,7 +56,8 @@ def make_app(
     house_templates = templates(settings, version)
     pages = Pages(settings, ledger, archive, house_templates, clock=clock)
     visits = AssociationPages(settings, ledger, house_templates, clock=clock)
-    health = Health(ledger, archive, disk_of(settings), version=version)
+    post = DeliveryPages(settings, ledger, house_templates, clock=clock)
+    health = Health(settings, ledger, archive, disk_of(settings), version=version)
     errors = Errors(pages)
     return Starlette(
         routes=[
@@ -70,6 +72,9 @@ def make_app(
             Route("/associations", visits.newest),
             Route("/peers", visits.add, methods=["POST"]),
             Route("/associations/now", visits.fragment),
+            Route("/deliveries", post.all),
+            Route("/deliveries", post.resend, methods=["POST"]),
+            Route("/deliveries/now", post.fragment),
             Route("/live", health.live),
             Route("/ready", health.ready),
             Route("/metrics", health.metrics),

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, Table, delete, insert, select, text, update
 
 from dicom_node.errors import LedgerError
+from dicom_node.store import audit_tables
 from dicom_node.store import tables as t
 from dicom_node.store.ledger import Ledger
 from tests.integration.databases import let_pass
@@ -26,11 +27,11 @@ def sealed(ledger: Ledger) -> Ledger:
 
 def behind_the_guards(connection: Connection) -> None:
     """What somebody with every right on the database may do."""
-    connection.execute(insert(t.audit_door).values(opened_by="an intruder"))
+    connection.execute(insert(audit_tables.audit_door).values(opened_by="an intruder"))
 
 
 def close_the_door(connection: Connection) -> None:
-    connection.execute(delete(t.audit_door))
+    connection.execute(delete(audit_tables.audit_door))
 
 
 def test_every_event_is_sealed_once_and_the_chain_is_whole(ledger: Ledger) -> None:
@@ -43,7 +44,7 @@ def test_every_event_is_sealed_once_and_the_chain_is_whole(ledger: Ledger) -> No
     assert verdict.sealed == len(rows(ledger, select(t.events))) > before.unsealed
 
 
-@pytest.mark.parametrize("table", [t.events, t.seals], ids=["events", "seals"])
+@pytest.mark.parametrize("table", [t.events, audit_tables.seals], ids=["events", "seals"])
 def test_the_database_itself_refuses_changes(ledger: Ledger, table: Table) -> None:
     sealed(ledger)
     same = {column.name: column for column in table.columns}
@@ -79,12 +80,16 @@ def test_a_seal_that_was_taken_out_or_made_anew_is_named(ledger: Ledger) -> None
     sealed(ledger)
     with ledger.database.write() as connection:
         behind_the_guards(connection)
-        connection.execute(update(t.seals).where(t.seals.c.position == 4).values(digest="0" * 64))
+        connection.execute(
+            update(audit_tables.seals)
+            .where(audit_tables.seals.c.position == 4)
+            .values(digest="0" * 64)
+        )
         close_the_door(connection)
     assert ledger.chain.verify().broken == "seal 4 does not follow the one before"
     with ledger.database.write() as connection:
         behind_the_guards(connection)
-        connection.execute(delete(t.seals).where(t.seals.c.position == 2))
+        connection.execute(delete(audit_tables.seals).where(audit_tables.seals.c.position == 2))
         close_the_door(connection)
     assert ledger.chain.verify().broken == "seal 2 is missing"
 

@@ -9,6 +9,7 @@ import pytest
 from lxml import etree
 from sqlalchemy import delete, insert, update
 
+from dicom_node.store import audit_tables
 from dicom_node.store import tables as t
 from dicom_node.store.ledger import Ledger
 from tests.commands import run_command
@@ -37,10 +38,10 @@ def test_the_first_broken_row_is_named_and_the_exit_code_is_1(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     with ledger.database.write() as connection:
-        connection.execute(insert(t.audit_door).values(opened_by="an intruder"))
+        connection.execute(insert(audit_tables.audit_door).values(opened_by="an intruder"))
         connection.execute(update(t.events).where(t.events.c.id == 3).values(reason="another"))
         connection.execute(update(t.events).where(t.events.c.id == 5).values(reason="another"))
-        connection.execute(delete(t.audit_door))
+        connection.execute(delete(audit_tables.audit_door))
     said = run_command("audit", "verify", "--data", str(tmp_path))
     assert said.exit_code == 1
     assert "BROKEN: event 3 was changed" in said.stdout

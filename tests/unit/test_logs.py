@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +84,27 @@ def test_whatever_is_said_only_listed_fields_remain_in_plain_ascii(fields: dict[
     kept = only_allowed(None, "info", {**fields, "reason": "ä\x00\n"})
     assert set(kept) <= ALLOWED
     assert all(value.isascii() and value.isprintable() for value in kept.values())
+
+
+@pytest.mark.parametrize("how", ["closed", "reader gone", "disk full"])
+def test_a_line_that_cannot_be_written_is_nobodys_fault(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "disk full":
+        stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closed below
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w", encoding="utf-8")
+        if how == "closed":
+            stream.close()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure("info")
+    logger("receive").info("received", study="1.2.3")
+    logging.getLogger("a library").error("something")
+    monkeypatch.undo()
+    with suppress(OSError):
+        stream.close()
 
 
 def test_of_a_fault_the_type_and_the_place_are_said_and_of_ours_the_words() -> None:
