@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.receivers import RECEIVERS, Receiving, receiving
-from tests.mammogram_headers import header
+from tests.mammogram_headers import mammogram
 from tests.raw_sender import ASSOCIATE_AC, Caller, encoded
 
 LARGE = (3328, 2560)  # 17 MB
@@ -77,12 +77,9 @@ class Template:
             name: f"{PREFIX}{number}".ljust(37, "0")
             for number, name in enumerate(("study", "series", "instance"), 1)
         }
-        ds = header(shape=shape)
+        ds = mammogram(shape)
         ds.StudyInstanceUID, ds.SeriesInstanceUID = places["study"], places["series"]
         ds.SOPInstanceUID = places["instance"]
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
-        ds.SamplesPerPixel = 1
-        ds.PixelData = bytes(2 * shape[0] * shape[1])
         content = encoded(ds)
         size = len(content) - len(ds.PixelData)
         self._head, self._pixels = content[:size], memoryview(content)[size:]
@@ -160,7 +157,7 @@ def median(results: list[Result]) -> Result:
         **{
             name: statistics.median(getattr(result, name) for result in results)
             for name in Result.__dataclass_fields__
-        }  # type: ignore[arg-type]
+        }
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,8 +30,20 @@ def takes_nothing(*_: object) -> NoReturn:
 class Door:
     """A listening port with its log; ``call`` opens an association to it."""
 
-    def __init__(self, folder: Path, peers: Sequence[Any] = (), **listener: Any) -> None:
-        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
+    def __init__(
+        self,
+        folder: Path,
+        peers: Sequence[Any] = (),
+        tls: ssl.SSLContext | None = None,
+        storage: dict[str, Any] | None = None,
+        **listener: Any,
+    ) -> None:
+        extra: dict[str, Any] = {
+            "listener": {"port": free_port(), **listener},
+            "peers": list(peers),
+        }
+        if storage is not None:
+            extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
@@ -49,6 +62,7 @@ class Door:
             receiver.begin,
             admits=self.callers.admits,
             turned_away=self.callers.turned_away,
+            tls=lambda: tls,
         )
         self.port.open(self.callers.handlers())
 
