@@ -18,6 +18,7 @@ from rich.console import Console
 from dicom_node import caller_commands, peer_commands
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
+from dicom_node.doctor.command import doctor
 from dicom_node.domain.assessment import category_of
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
@@ -218,6 +219,7 @@ def resend(
 
 app.command()(withdraw)
 app.command()(sweep)
+app.command()(doctor)
 app.command()(caller_commands.associations)
 app.add_typer(caller_commands.peers, name="peers")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):

@@ -49,6 +49,9 @@ def add_peer(
     name: Annotated[str, typer.Option(help="Short name; default: the AE title")] = "",
     called: Annotated[list[str] | None, typer.Option(help="Title of ours it may call")] = None,
     service: Annotated[list[Service] | None, typer.Option(help="What it may do")] = None,
+    certificate: Annotated[
+        str, typer.Option(help="SHA-256 fingerprint or subject alternative name that it must show")
+    ] = "",
     note: Annotated[str, typer.Option(help="For people")] = "",
     config: Config = None,
     data: Data = None,
@@ -62,6 +65,7 @@ def add_peer(
             ae_title=ae_title,
             address=address,
             called_ae=tuple(called or ()),
+            certificate=certificate,
             services=tuple(service or ALL),
             note=note,
         )

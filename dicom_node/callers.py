@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from pynetdicom import evt
@@ -18,6 +19,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
     Verification,
 )
 
+from dicom_node.certificates import shown_by
 from dicom_node.domain.association import (
     UNANSWERED,
     Contexts,
@@ -250,7 +252,20 @@ def visit_of(assoc: Association) -> Visit:
         calling_ae=plain(request.calling_ae_title),
         address=str(assoc.requestor.address),
         contexts=_contexts(proposed),
+        **_secrecy(assoc),
     )
+
+
+def _secrecy(assoc: Association) -> dict[str, Any]:
+    """TLS version and certificate of a caller; nothing of one without TLS."""
+    transport = assoc.dul.socket
+    connection = None if transport is None else transport.socket
+    if not isinstance(connection, ssl.SSLSocket):
+        return {}
+    try:
+        return {"tls": connection.version() or "", "shown": shown_by(connection)}
+    except (OSError, ValueError):
+        return {}  # it has hung up, or shown what nobody can read: no proof
 
 
 def plain(text: object, longest: int = 16) -> str:

@@ -26,7 +26,9 @@ def configure(level: str) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     # Libraries speak through the standard module; their messages may quote data, so only warnings
     # pass, and without arguments' tracebacks.
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_NameOnly())
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,
@@ -38,6 +40,14 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class _NameOnly(logging.Formatter):
+    """Who complains, and how badly: neither the message nor a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Both in one line."""
+        return f"{record.levelname} {record.name}"
 
 
 def only_allowed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from dicom_node.domain.association import Ending
+from dicom_node.domain.certificate import Certificate
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
 from dicom_node.domain.study import StudyState
@@ -113,6 +114,27 @@ class _Disk(Collector):
         )
 
 
+class _Certificates(Collector):
+    """Until when the certificates are valid that the settings name."""
+
+    def __init__(self, certificates: Sequence[Certificate]) -> None:
+        self._certificates = certificates
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge for each; `(x - time()) / 86400` is days left."""
+        gauge = GaugeMetricFamily(
+            "faps_node_certificate_not_after_seconds",
+            "When a certificate expires, in seconds since 1970; use is the setting of its file",
+            labels=["use", "fingerprint"],
+        )
+        # A file may name one twice, and a label set may stand here once.
+        for (use, short), until in {
+            (one.use, one.fingerprint[:16]): one.not_after for one in self._certificates
+        }.items():
+            gauge.add_metric([use, short], until)
+        yield gauge
+
+
 class _Build(Collector):
     """Which version runs."""
 
@@ -133,6 +155,7 @@ def exposition(
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
     associations: Mapping[str, int] = MappingProxyType({}),
     room: Room | None = None,
+    certificates: Sequence[Certificate] = (),
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -148,5 +171,7 @@ def exposition(
     registry.register(_Build(version))
     if room is not None:
         registry.register(_Disk(room))
+    if certificates:
+        registry.register(_Certificates(certificates))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

@@ -9,12 +9,13 @@ import uvicorn
 
 from dicom_node.assemble import Assembler
 from dicom_node.callers import Callers
+from dicom_node.certificates import ExpiryWatch
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
 from dicom_node.errors import ConfigurationError
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
 from dicom_node.receive import Receiver
@@ -51,6 +52,7 @@ class Node:
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
         self._loops: list[Loop] = []
+        self._expiry = ExpiryWatch(settings)
         self._page = _Page(settings, self.ledger, self.archive)
 
     def start(self) -> None:
@@ -118,6 +120,7 @@ class Node:
             receiver.begin,
             admits=callers.admits,
             turned_away=callers.turned_away,
+            secure=secure_port(settings),
         )
         self._port.open([*callers.handlers(), *confirmer.handlers()])
 
@@ -141,6 +144,7 @@ class Node:
         if swept:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
+        self._expiry.tick()
         late = self.ledger.clock.set_right(self.settings.worker.lease_s)
         if late:
             self._log.warning("the database's clock was set back", count=late)

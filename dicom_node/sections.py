@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
+from dicom_node.domain.certificate import checked_demand
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.outputs import (
     DEFAULT_OUTPUTS,
@@ -39,6 +40,28 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tls(Section):
+    """Who we are in TLS, whom we believe, and the port that takes nothing else."""
+
+    certificate_file: str = Field(
+        "", description="Our certificate and its chain (PEM); empty: no TLS"
+    )
+    key_file: str = Field("", description="Its private key (PEM); empty: in the certificate's file")
+    key_passphrase: str = Field("", repr=False, description="What the key is encrypted with")
+    ca_file: str = Field(
+        "", description="Authorities (PEM) of those who call us, and of those whom we call"
+    )
+    clients: Literal["required", "optional"] = Field(
+        "required", description="Whether those who call must show a certificate"
+    )
+    port: int = Field(2762, ge=0, le=65535, description="TCP port of the TLS listener; 0: none")
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is a port for it."""
+        return bool(self.certificate_file and self.port)
+
+
 class KnownPeer(Section):
     """Somebody who may come in."""
 
@@ -46,6 +69,9 @@ class KnownPeer(Section):
     ae_title: AeTitle = Field(description="AE title that it calls with")
     address: str = Field("", description="IP address, network or host name; empty: any")
     called_ae: tuple[AeTitle, ...] = Field((), description="Which titles of ours; empty: any")
+    certificate: str = Field(
+        "", description="SHA-256 fingerprint or subject alternative name that it must show"
+    )
     services: tuple[Service, ...] = Field(ALL, min_length=1, description="What it may do here")
     note: str = Field("", description="For people")
 
@@ -53,6 +79,11 @@ class KnownPeer(Section):
     @classmethod
     def _is_an_address(cls, text: str) -> str:
         return checked_address(text)
+
+    @field_validator("certificate")
+    @classmethod
+    def _is_a_demand(cls, text: str) -> str:
+        return checked_demand(text)
 
     def known(self, source: str = "node.toml") -> Peer:
         """As the value that the domain works with."""
@@ -180,6 +211,13 @@ class Destination(Section):
     ae_title: AeTitle = Field(description="The destination's AE title")
     host: str = Field(min_length=1, description="The destination's address")
     port: Port = Field(104, description="The destination's DICOM port")
+    tls: bool = Field(default=False, description="Whether we speak TLS to it")
+    tls_ca_file: str = Field(
+        "", description="Authorities (PEM) of its certificate; empty: those of tls.ca_file"
+    )
+    tls_check_host: bool = Field(
+        default=True, description="Whether its certificate must name the host that we call"
+    )
     confirm: Literal["none", "commitment"] = Field(
         "none", description="Proof that results are kept: none, or Storage Commitment"
     )
@@ -197,6 +235,18 @@ class Destination(Section):
     recheck: Literal["off", "hold", "restamp"] = Field(
         "off", description="What to do when the destination knows the study by other patient data"
     )
+
+    # The settings put it here, so that a destination is all that a call needs.
+    _ours: Tls = PrivateAttr(default_factory=Tls)
+
+    @property
+    def ours(self) -> Tls:
+        """Who we are to it in TLS."""
+        return self._ours
+
+    def called_by(self, ours: Tls) -> None:
+        """Show it this certificate."""
+        self._ours = ours
 
     @property
     def roles(self) -> tuple[str, ...]:

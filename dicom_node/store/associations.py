@@ -122,7 +122,7 @@ class AssociationLedger:
                 func.min(a.c.opened_at).label("first_at"),
             )
             .where(a.c.code.in_([refusal.value for refusal in STRANGERS]))
-            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address)
+            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address, a.c.certificate)
             .subquery()
         )
         query = (
@@ -172,6 +172,9 @@ def _who(visit: Visit) -> dict[str, object]:
         "calling_ae": visit.calling_ae,
         "address": visit.address,
         "peer": visit.peer,
+        "tls": visit.tls,
+        "certificate": f"sha256:{visit.shown.fingerprint}" if visit.shown else "",
+        "certificate_names": list(visit.shown.names) if visit.shown else [],
         "contexts": [asdict(group) for group in visit.contexts],
     }
 

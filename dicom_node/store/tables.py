@@ -73,6 +73,9 @@ associations = Table(
     Column("objects", Integer, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
     Column("peer", String(80), nullable=False, default="", server_default=""),  # taken for
+    Column("tls", String(16), nullable=False, server_default=""),  # version; empty: plain
+    Column("certificate", String(80), nullable=False, server_default=""),  # that was shown
+    Column("certificate_names", JSON, nullable=False, server_default="[]"),
     Column("contexts", JSON, nullable=False, default=list, server_default="[]"),
     Column("refused", Integer, nullable=False, default=0, server_default="0"),  # objects
     Column("reason", Text, nullable=False, default="", server_default=""),
@@ -89,6 +92,7 @@ peers = Table(
     Column("ae_title", String(16), nullable=False),
     Column("address", String(255), nullable=False),  # IP, CIDR or host name; empty: anywhere
     Column("called_ae", JSON, nullable=False),  # AE titles of ours; empty: any
+    Column("certificate", String(255), nullable=False, server_default=""),  # domain.certificate
     Column("services", JSON, nullable=False),  # domain.peer.Service
     Column("note", Text, nullable=False),
     Column("added_at", TIME, nullable=False),

@@ -55,7 +55,7 @@ def make_app(
     house_templates = templates(settings, version)
     pages = Pages(settings, ledger, archive, house_templates, clock=clock)
     visits = AssociationPages(settings, ledger, house_templates, clock=clock)
-    health = Health(ledger, archive, disk_of(settings), version=version)
+    health = Health(settings, ledger, archive, disk_of(settings), version=version)
     errors = Errors(pages)
     return Starlette(
         routes=[

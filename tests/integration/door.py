@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +11,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from dicom_node.callers import Callers
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
 from dicom_node.store.keeping import Keeper
@@ -34,13 +33,14 @@ class Door:
         self,
         folder: Path,
         peers: Sequence[Any] = (),
-        tls: ssl.SSLContext | None = None,
+        tls: dict[str, Any] | None = None,
         storage: dict[str, Any] | None = None,
         **listener: Any,
     ) -> None:
         extra: dict[str, Any] = {
             "listener": {"port": free_port(), **listener},
             "peers": list(peers),
+            "tls": tls or {},
         }
         if storage is not None:
             extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
@@ -62,7 +62,7 @@ class Door:
             receiver.begin,
             admits=self.callers.admits,
             turned_away=self.callers.turned_away,
-            tls=lambda: tls,
+            secure=secure_port(self.hospital.settings),
         )
         self.port.open(self.callers.handlers())
 

@@ -94,7 +94,7 @@ def test_silence_is_told_apart_from_a_peer_that_aborts(make_door: MakeDoor) -> N
 def test_closing_the_port_is_not_blamed_on_the_peer(make_door: MakeDoor) -> None:
     door = make_door()
     door.call()
-    for assoc in door.port._server.active_associations:
+    for assoc in door.port._servers[0].active_associations:
         assoc.abort()
     assert door.row()["ending"] == "ended by the node"
 

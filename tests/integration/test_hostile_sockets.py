@@ -197,12 +197,12 @@ def test_half_open_sockets_of_one_address_keep_nobody_else_out(make_door: MakeDo
 def test_bare_connections_leave_nothing_behind(make_door: MakeDoor) -> None:
     door = make_door(accepts_per_s=1000)
     assert echo(door.settings.port) == 0
-    wait_until(lambda: not door.port._server.active_associations, "quiet")
+    wait_until(lambda: not door.port._servers[0].active_associations, "quiet")
     before = threading.active_count(), descriptors()
     for _ in range(300):
         Caller(door.settings.port).sock.close()
     wait_until(lambda: threading.active_count() <= before[0], "the threads to end", 20)
-    wait_until(lambda: not door.port._server.gate._connections, "the gate to be free")
+    wait_until(lambda: not door.port._servers[0].gate._connections, "the gate to be free")
     wait_until(lambda: descriptors() <= before[1], "the descriptors to be closed", 5)
     assert echo(door.settings.port) == 0
 

@@ -93,7 +93,7 @@ def test_the_state_machine_ends_what_we_end_as_we_expect() -> None:
 
 def test_negotiation_writes_nothing_to_the_contexts_that_all_share(make_door: MakeDoor) -> None:
     door = make_door()
-    shared = door.port._server.contexts
+    shared = door.port._servers[0].contexts
     before = copy.deepcopy(shared)
     ae = AE(ae_title="PACS")
     ae.add_requested_context(Verification, ImplicitVRLittleEndian)
@@ -116,7 +116,7 @@ def test_an_idle_association_turns_no_wheels(make_door: MakeDoor) -> None:
     turns: list[str] = []
     with Caller(door.settings.port) as caller:
         assert caller.associate() == ASSOCIATE_AC
-        (assoc,) = door.port._server.active_associations
+        (assoc,) = door.port._servers[0].active_associations
         wait_until(assoc.seated.is_set, "the association")
         for name, thing in (("rest", assoc), ("_turn", assoc.dul)):
             true = getattr(thing, name)
@@ -132,7 +132,7 @@ def test_events_come_in_the_order_that_the_log_needs(make_door: MakeDoor) -> Non
     heard: list[str] = []
     for event in (evt.EVT_CONN_OPEN, evt.EVT_REQUESTED, evt.EVT_ACCEPTED, evt.EVT_ESTABLISHED,
                   evt.EVT_RELEASED, evt.EVT_CONN_CLOSE):  # fmt: skip
-        door.port._server.bind(event, lambda event: heard.append(event.event.name))
+        door.port._servers[0].bind(event, lambda event: heard.append(event.event.name))
     with Caller(door.settings.port) as caller:
         assert caller.associate() == ASSOCIATE_AC
         caller.release()
@@ -145,4 +145,4 @@ def test_events_come_in_the_order_that_the_log_needs(make_door: MakeDoor) -> Non
 
 
 def gone(door: Door) -> None:
-    wait_until(lambda: not door.port._server.active_associations, "the association to end")
+    wait_until(lambda: not door.port._servers[0].active_associations, "the association to end")
