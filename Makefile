@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all bench bench-ingest check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-all: setup ## The slow tests too, with viewers and more validators
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
+
+bench-ingest: setup ## How fast objects are received, beside DCMTK and Orthanc, in turns
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/ingest.py
 
 check: setup lint types arch ## Lint, types, architecture
 

@@ -36,7 +36,7 @@ from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
-from dicom_node.wire.acceptor import faults_of
+from dicom_node.wire.acceptor import faults_of, is_released
 
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
@@ -194,7 +194,7 @@ class Callers:
         by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()
         if assoc in self._cut:
             return Ending.LOST
-        if ending is Ending.LOST and assoc.is_released:
+        if ending is Ending.LOST and is_released(assoc):
             return Ending.RELEASED
         if ending is Ending.LOST and by_peer:
             return Ending.ABORTED

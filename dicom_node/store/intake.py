@@ -37,7 +37,7 @@ class IntakeLedger:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._act = Act(Order.OBJECT, _record)
+        self._act = Act(Order.OBJECT, record_all)
 
     def record_instance(self, received: Received) -> Intake:
         """Make one instance part of its study; idempotent for the same bytes.
@@ -78,6 +78,9 @@ _KNOWN = union_all(
     select(_a.sop_instance_uid, literal(""), literal(False)).where(_a.sop_instance_uid.in_(_UIDS)),  # noqa: FBT003 - a column
 )
 _INSERT = insert(t.instances)
+_TOUCH = (
+    update(t.studies).where(_s.id == bindparam("study")).values(last_received_at=bindparam("at"))
+)
 # An image that had been removed for its age came again: its file is there again.
 _IS_BACK = (
     update(t.instances)
@@ -88,7 +91,8 @@ _HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patien
 _STATES = {Intake.IGNORED: t.InstanceState.IGNORED, Intake.CONFLICT: t.InstanceState.CONFLICT}
 
 
-def _record(connection: Connection, batch: Sequence[Received]) -> list[Intake]:
+def record_all(connection: Connection, batch: Sequence[Received]) -> list[Intake]:
+    """Record instances in one transaction, as if they had come one after the other."""
     return _Batch(connection, batch).record()
 
 
@@ -112,8 +116,12 @@ class _Batch:
         """What each instance amounted to."""
         intakes = [self._one(received) for received in self._batch]
         self._flush()
-        for study in self._studies.values():
-            if study.changes:
+        touched = [study for study in self._studies.values() if study.changes]
+        if touched:
+            keys = [{"study": study.id, "at": self._at} for study in touched]
+            self._connection.execute(_TOUCH, keys)
+        for study in touched:
+            if study.changes.keys() != {"last_received_at"}:
                 values = update(t.studies).where(_s.id == study.id).values(**study.changes)
                 self._connection.execute(values)
         return intakes

@@ -34,10 +34,16 @@ class Door:
         folder: Path,
         peers: Sequence[Any] = (),
         tls: dict[str, Any] | None = None,
+        storage: dict[str, Any] | None = None,
         **listener: Any,
     ) -> None:
-        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
-        extra["tls"] = tls or {}
+        extra: dict[str, Any] = {
+            "listener": {"port": free_port(), **listener},
+            "peers": list(peers),
+            "tls": tls or {},
+        }
+        if storage is not None:
+            extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
