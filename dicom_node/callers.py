@@ -33,7 +33,7 @@ from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
 from dicom_node.visits import visit_of
-from dicom_node.wire.acceptor import faults_of
+from dicom_node.wire.acceptor import faults_of, is_released
 
 LOOK_S = 5.0
 LOST_AFTER_S = 10.0  # one that has just been opened may not have its number here yet
@@ -207,7 +207,7 @@ class Callers:
         by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()
         if assoc in self._cut:
             return Ending.LOST
-        if ending is Ending.LOST and assoc.is_released:
+        if ending is Ending.LOST and is_released(assoc):
             return Ending.RELEASED
         if ending is Ending.LOST and by_peer:
             return Ending.ABORTED

@@ -42,6 +42,7 @@ from dicom_node.withdraw import Withdrawer
 
 STOP_S = 30.0
 PLAN_S = 0.2
+ASSEMBLE_REST_S = 0.1  # each tick looks at every open study, while images come by the hundred
 HOUSEKEEP_S = 60.0
 WEB_START_S = 10.0
 
@@ -101,7 +102,7 @@ class Node:
         calling_ae = settings.listener.ae_title
         dispatch = Loop("dispatch", Dispatcher(settings, ledger).tick)
         assembler = Assembler(ledger, settings.completeness.rule(), dispatch.wake)
-        assemble = Loop("assemble", assembler.tick)
+        assemble = Loop("assemble", assembler.tick, ASSEMBLE_REST_S)
         callers = Callers(settings, ledger, assemble.wake)
         voucher = Voucher(self.archive, ledger, callers.guests)
         plan = Loop("plan", self._plan)
