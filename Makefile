@@ -38,6 +38,7 @@ test-all: setup ## The slow tests too, with viewers and more validators
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/keeping.py
 
 check: setup lint types arch ## Lint, types, architecture
 
