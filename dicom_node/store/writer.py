@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -87,6 +88,9 @@ class Writer:
         self._stopping.set()
         self._sent.set()
         thread.join()
+        while self._queue:  # came while somebody else was writing
+            self._lead_if_nobody_does()
+            time.sleep(LINGER_S / 10)
 
     def write(self, act: Act[Item, Result], item: Item) -> Result:
         """Write an item; durable on return.
