@@ -89,7 +89,7 @@ class Writer:
         self._sent.set()
         thread.join()
         while self._queue:  # came while somebody else was writing
-            self._lead_if_nobody_does()
+            self._lead_if_idle()
             time.sleep(LINGER_S / 10)
 
     def write(self, act: Act[Item, Result], item: Item) -> Result:
@@ -136,10 +136,10 @@ class Writer:
             self._sent.wait()
             self._sent.clear()
             self._stopping.wait(LINGER_S)
-            self._lead_ifnobody_does()
-        self._lead_ifnobody_does()
+            self._lead_if_idle()
+        self._lead_if_idle()
 
-    def _lead_ifnobody_does(self) -> None:
+    def _lead_if_idle(self) -> None:
         with self._mutex:
             if self._busy or not self._queue:
                 return

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from dicom_node.errors import LedgerError
 from dicom_node.sections import Storage
 from dicom_node.store import tables as t
 from dicom_node.store.archive import Archive
@@ -92,6 +93,31 @@ def test_what_is_named_at_the_last_moment_is_put_back(tmp_path: Path) -> None:
     assert asked == [path.name]
     assert path.read_bytes() == b"named just now"
     assert list(archive.quarantine.iterdir()) == []
+
+
+def test_a_database_that_goes_away_meanwhile_moves_nothing(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    path = age(archive.path(archive.put(b"perhaps named")))
+
+    def is_away(_name: str) -> bool:
+        raise LedgerError("the database is away")
+
+    with pytest.raises(LedgerError):
+        archive.set_aside(path, ORPHAN_S, is_away)
+    assert path.read_bytes() == b"perhaps named"
+
+
+def test_what_a_crash_or_an_old_database_left_in_quarantine_comes_back(hospital: Hospital) -> None:
+    first, second, *_ = files(hospital, finished(hospital))
+    contents = first.read_bytes(), second.read_bytes()
+    first.rename(hospital.archive.quarantine / first.name)
+    second.rename(hospital.archive.quarantine / f"{second.name}.0a1b2c3d")
+    unknown = hospital.archive.quarantine / ("f" * 64)
+    unknown.write_bytes(b"nobody's")
+    whole_pass(verifier(hospital))
+    assert (first.read_bytes(), second.read_bytes()) == contents
+    assert list(hospital.archive.quarantine.iterdir()) == [unknown]
+    assert hospital.ledger.overview.counts()["files"] == {}
 
 
 def test_what_is_put_again_is_young_again(tmp_path: Path) -> None:
