@@ -11,9 +11,12 @@ from sqlalchemy import Connection, Row, func, or_, select
 
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.instance import InstanceHeader
+from dicom_node.domain.procedure import Performed
 from dicom_node.domain.study import GridCell, StudyState, grid, waiting_for
+from dicom_node.store import service_tables as s
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database
+from dicom_node.store.procedures import performed
 from dicom_node.store.studies import kept_instances
 
 
@@ -44,6 +47,7 @@ class StudySheet:
     artefacts: tuple[dict[str, Any], ...]
     deliveries: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
+    performed: Performed | None = None  # what the modality says it made
 
 
 class Overview:
@@ -107,6 +111,7 @@ class Overview:
                     connection,
                     select(t.events).where(t.events.c.study_id == row.id).order_by(t.events.c.id),
                 ),
+                performed=performed(connection, row.id, study_instance_uid),
             )
 
     def artefact_hash(self, study_uid: str, job_id: str, role: str, key: str) -> str | None:
@@ -134,7 +139,7 @@ class Overview:
         with self._database.read() as connection:
             tables = {
                 "instances": t.instances, "studies": t.studies, "jobs": t.jobs,
-                "deliveries": t.deliveries,
+                "deliveries": t.deliveries, "promises": s.promises,
             }  # fmt: skip
             files: Counter[str] = Counter()
             for table in (t.instances, t.artefacts):

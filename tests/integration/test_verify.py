@@ -198,6 +198,11 @@ def test_the_command_sets_aside_and_tells(hospital: Hospital) -> None:
     assert "1 files lie in" in run_command("sweep", "--dry-run", "--config", str(config)).output
 
 
+def test_every_table_that_names_a_file_is_asked() -> None:
+    named = {table for table in t.metadata.tables.values() if "sha256" in table.c}
+    assert named == set(NAMING)
+
+
 def test_both_databases_know_the_same_files(ledger: Ledger) -> None:
     analysed(ledger)
     images = ledger.verification.after("instances", 0, 100)
