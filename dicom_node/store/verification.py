@@ -71,10 +71,7 @@ class VerificationLedger:
         with self._database.read() as connection:
             for begin in range(0, len(wanted), ASKED_AT_ONCE):
                 part = wanted[begin : begin + ASKED_AT_ONCE]
-                named = [
-                    select(table.c.sha256).where(table.c.sha256.in_(part))
-                    for table in NAMING
-                ]
+                named = [select(table.c.sha256).where(table.c.sha256.in_(part)) for table in NAMING]
                 found.update(connection.execute(union_all(*named)).scalars())
         return found
 

@@ -17,7 +17,7 @@ from dicom_node.store import tables as t
 from dicom_node.store.archive import Archive
 from dicom_node.store.intake import Intake, Received
 from dicom_node.store.ledger import Ledger
-from dicom_node.store.verification import NAMING, FileFault, Filed
+from dicom_node.store.verification import NAMING, Filed, FileFault
 from dicom_node.verify import DAY_S, ORPHAN_S, Verifier
 from tests.commands import run_command
 from tests.integration.databases import audit
