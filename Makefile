@@ -49,6 +49,7 @@ soak: setup peers ## 1,200 small exams, a fault a minute: make soak EXAMS=200 sh
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/keeping.py
 
 bench-decode: setup ## Reading of images in every syntax, beside pydicom's own way
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/decode.py
