@@ -147,6 +147,9 @@ class Node:
         if swept:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
+        late = self.ledger.clock.set_right(self.settings.worker.lease_s)
+        if late:
+            self._log.warning("the database's clock was set back", count=late)
         return HOUSEKEEP_S
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -169,20 +170,13 @@ def negative_breast(laterality: str, **attributes: Any) -> Finding:
 
 
 def encoded(made: Analysis) -> tuple[ResultObject, ...]:
-    """Every object of ``made``, encoded once only for each of ``WAYS``."""
-    for way, known in WAYS.items():
+    """Every object of ``made``, encoded once only however often one test asks."""
+    for known, results in _encoded:
         if known is made:
-            return _encoded_way(way)
-    return encode(_with_label_maps(made))
-
-
-@cache
-def _encoded_way(way: str) -> tuple[ResultObject, ...]:
-    return encode(_with_label_maps(WAYS[way]))
-
-
-def _with_label_maps(made: Analysis) -> Analysis:
-    return replace(made, run=replace(made.run, label_maps=True))
+            return results
+    results = encode(replace(made, run=replace(made.run, label_maps=True)))
+    _encoded.append((made, results))
+    return results
 
 
 def ways_it_can_end() -> dict[str, Analysis]:
@@ -256,3 +250,5 @@ CYRILLIC = {
 }
 
 WAYS = ways_it_can_end()
+# The analyses encoded last with their objects, told apart by identity: arrays have no hash.
+_encoded: deque[tuple[Analysis, tuple[ResultObject, ...]]] = deque(maxlen=2 * len(WAYS))

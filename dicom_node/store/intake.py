@@ -57,6 +57,7 @@ class _Study:
     patient_id: str
     state: str
     revision: int
+    last_received_at: float
     changes: dict[str, object] = field(default_factory=dict)
 
 
@@ -64,7 +65,7 @@ _UIDS: BindParameter[list[str]] = bindparam("uids", expanding=True)
 _s, _i, _a = t.studies.c, t.instances.c, t.artefacts.c
 # In one order everywhere: two receivers with several studies each must not wait for each other.
 _STUDIES = (
-    select(_s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision)
+    select(_s.id, _s.study_instance_uid, _s.patient_id, _s.state, _s.revision, _s.last_received_at)
     .where(_s.study_instance_uid.in_(_UIDS))
     .order_by(_s.study_instance_uid)
     .with_for_update()
@@ -247,12 +248,16 @@ class _Batch:
 
     def _touch(self, study: _Study, header: InstanceHeader, intake: Intake, reason: str) -> None:
         """Let the study know: time, hold, and the next revision when it was closed already."""
-        study.changes["last_received_at"] = self._at
+        self._came(study)
         if intake in _HOLD_CODES:
             study.changes |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
         # An image that no analysis may use changes no result: it does not reopen a study.
         if study.state == StudyState.CLOSED.value and header.exclusion is None:
             self._reopen(study, "a late image")
+
+    def _came(self, study: _Study) -> None:
+        """Now, but after the arrival before: that is how ``close`` knows that something came."""
+        study.changes["last_received_at"] = max(self._at, study.last_received_at + 1e-3)
 
     def _assess(self, study: _Study, received: Received) -> None:
         """Take over a report's categories; a study closed without them is analysed again."""
@@ -267,7 +272,7 @@ class _Batch:
             actor=received.calling_ae,
             at=self._at,
         )
-        study.changes["last_received_at"] = self._at
+        self._came(study)
         jobs = select(t.jobs.c.id).where(t.jobs.c.study_id == study.id).limit(1)
         analysed = self._connection.execute(jobs).first() is not None
         if news and analysed and study.state == StudyState.CLOSED.value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dicom_node.store.associations import AssociationLedger
+from dicom_node.store.clock import ClockLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
 from dicom_node.store.deliveries import DeliveryLedger
@@ -44,6 +45,7 @@ class Ledger:
         self.procedures = ProcedureLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
+        self.clock = ClockLedger(self.database)
         self.workers = WorkerLedger(self.database)
         self.overview = Overview(self.database)
 

@@ -12,7 +12,7 @@ from dicom_node.domain.header import header_from
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.instance import ImageKind
 from tests.conformance.validators import dciodvfy_errors
-from worker.training.cem_dicom import DIALECTS, ENERGIES, cem_dataset
+from worker.training.cem_dicom import DIALECTS, ENERGIES, CemImage, cem_dataset
 from worker.training.phantom import phantom_exam
 from worker.training.phantom.write import write_exam, write_exams
 
@@ -36,7 +36,7 @@ def dataset(**wish):
         "frame_of_reference_uid": derive_uid("compression"),
     }
     pixels = wish.pop("pixels", np.arange(600 * 520, dtype=np.uint16).reshape(600, 520) % 4096)
-    return cem_dataset(pixels, **{**default, **wish})
+    return cem_dataset(pixels, CemImage(**{**default, **wish}))
 
 
 @pytest.fixture(scope="module", params=DIALECTS)

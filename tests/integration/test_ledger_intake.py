@@ -49,7 +49,8 @@ def test_the_first_image_opens_its_study(ledger: Ledger) -> None:
     assert not study.arrival.reopened
     row = study_row(ledger)
     assert (row.patient_id, row.accession_number, row.calling_ae) == ("P-1", "A-1", "MODALITY")
-    assert row.opened_at == row.last_received_at == study.last_received_at
+    assert row.opened_at == pytest.approx(row.last_received_at, abs=0.01)
+    assert row.last_received_at == study.last_received_at
 
 
 def test_the_same_bytes_again_change_nothing(ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from worker.analyse import analyse, report_failure
 from worker.contracts import ModelCard, PreparedView, Role, RunIdentity, Status
 from worker.faps.predictor import Answer
 from worker.reading import Source
-from worker.training.cem_dicom import cem_dataset, code_item
+from worker.training.cem_dicom import CemImage, cem_dataset, code_item
 from worker.training.phantom import phantom_exam
 
 ROWS, COLUMNS = 832, 640
@@ -75,19 +75,21 @@ def images() -> dict[tuple[str, str, str], Dataset]:
             name = (view.laterality, view.view, energy)
             made[name] = cem_dataset(
                 getattr(view, energy),
-                energy=energy,
-                laterality=view.laterality,
-                view=view.view,
-                dialect="standard",
-                patient_id="PHANTOM-1",
-                patient_name="Phantom^CEM",
-                study_uid=derive_uid("study"),
-                series_uid=derive_uid("series", *name),
-                sop_uid=derive_uid("sop", *name),
-                accession_number="A1",
-                spacing_mm=0.28,
-                acquired=datetime(2026, 3, 1, 11, tzinfo=UTC),
-                frame_of_reference_uid=derive_uid("frame", *name[:2]),
+                CemImage(
+                    energy=energy,
+                    laterality=view.laterality,
+                    view=view.view,
+                    dialect="standard",
+                    patient_id="PHANTOM-1",
+                    patient_name="Phantom^CEM",
+                    study_uid=derive_uid("study"),
+                    series_uid=derive_uid("series", *name),
+                    sop_uid=derive_uid("sop", *name),
+                    accession_number="A1",
+                    spacing_mm=0.28,
+                    acquired=datetime(2026, 3, 1, 11, tzinfo=UTC),
+                    frame_of_reference_uid=derive_uid("frame", *name[:2]),
+                ),
             )
     return made
 

@@ -1,4 +1,37 @@
-"""The analysis as JSON, for the page, the command line, research."""
+r"""The analysis as JSON, for the page, the command line, research.
+
+Keys::
+
+    schema             "faps-analysis/1"; the number changes when a key changes its meaning
+    notice             "Research use, not for diagnosis"
+    study_instance_uid, input_hash, revision, profile, created_at (ISO 8601 with offset)
+    status             "complete" | "partial" | "unsuitable" | "failed"
+    reason             sentence, "" when complete; reason_code: code, "" when complete
+    conclusion         the sentences of the report; limitations: list of sentences
+    missing            list of sentences, such as "R MLO: low-energy image"
+    excluded           list of {sop_instance_uid, code, reason}
+    seconds            {stage: seconds}, in order
+    model              {name, version, uuid, sha256, family, thresholds, statement,
+                        clinical, signed}
+    findings           one per breast: {laterality "L" | "R", p_malignant [0, 1] or null,
+                        decision "malignant" | "benign" | "indeterminate" | "not_assessed" |
+                        "no_lesion", gate (null or {code, text}: why there is no probability, or
+                        why it is not to be relied on),
+                        assistance (null without a radiologist's category) {category,
+                        suggestion "consider lower" | "no change" | "consider higher" | null,
+                        lower_below, higher_from [0, 1], text}, views}
+    findings[].views   {key "R-CC", view "CC", gate, spacing_mm [row, column] or null,
+                        spacing_rule, low_energy_sop_instance_uid,
+                        recombined_sop_instance_uid, rows, columns, pairing {evidence, weak},
+                        has_heat_map, seg_sop_instance_uid or null, lesions}
+    ...views[].lesions {number (also the segment number, from 1), tracking_id, tracking_uid,
+                        area_mm2, long_axis_mm (null without spacing), long_axis (two points),
+                        area_px, peak_probability [0, 1], outline (closed list of points)}
+    results            list of {role, key, sop_class_uid, sop_instance_uid, bytes}
+
+Points are [column, row] in source pixels of the recombined image, 0\0 at the top left corner
+of its first pixel.
+"""
 
 from __future__ import annotations
 
@@ -15,47 +48,28 @@ SCHEMA = "faps-analysis/1"
 
 
 def record(analysis: Analysis, results: Iterable[ResultObject]) -> bytes:
-    r"""UTF-8 JSON of ``analysis`` with the UIDs of its DICOM ``results``; names no patient.
-
-    Keys::
-
-        schema             "faps-analysis/1"; the number changes when a key changes its meaning
-        notice             "Research use, not for diagnosis"
-        study_instance_uid, input_hash, revision, profile, created_at (ISO 8601 with offset)
-        status             "complete" | "partial" | "unsuitable" | "failed"
-        reason             sentence, "" when complete; reason_code: code, "" when complete
-        conclusion         the sentences of the report; limitations: list of sentences
-        missing            list of sentences, such as "R MLO: low-energy image"
-        excluded           list of {sop_instance_uid, code, reason}
-        seconds            {stage: seconds}, in order
-        model              {name, version, uuid, sha256, family, thresholds, statement,
-                            clinical, signed}
-        findings           one per breast: {laterality "L" | "R", p_malignant [0, 1] or null,
-                            decision "malignant" | "benign" | "indeterminate" | "not_assessed" |
-                            "no_lesion", gate (null or {code, text}: why there is no probability, or
-                            why it is not to be relied on),
-                            assistance (null without a radiologist's category) {category,
-                            suggestion "consider lower" | "no change" | "consider higher" | null,
-                            lower_below, higher_from [0, 1], text}, views}
-        findings[].views   {key "R-CC", view "CC", gate, spacing_mm [row, column] or null,
-                            spacing_rule, low_energy_sop_instance_uid,
-                            recombined_sop_instance_uid, rows, columns, pairing {evidence, weak},
-                            has_heat_map, seg_sop_instance_uid or null, lesions}
-        ...views[].lesions {number (also the segment number, from 1), tracking_id, tracking_uid,
-                            area_mm2, long_axis_mm (null without spacing), long_axis (two points),
-                            area_px, peak_probability [0, 1], outline (closed list of points)}
-        results            list of {role, key, sop_class_uid, sop_instance_uid, bytes}
-
-    Points are [column, row] in source pixels of the recombined image, 0\0 at the top left corner
-    of its first pixel.
-    """
-    run = analysis.run
+    """UTF-8 JSON of ``analysis`` with the UIDs of its DICOM ``results``; names no patient."""
     results = list(results)
     segs = {result.key: result.sop_instance_uid for result in results if result.role.value == "seg"}
     views = list(named_views(analysis))
     fields = {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
+        **_outcome(analysis),
+        "model": _model(analysis.card),
+        "findings": [
+            _finding(analysis, finding, [view for view in views if view.finding is finding], segs)
+            for finding in analysis.findings
+        ],
+        "results": [_result(result) for result in results],
+    }
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def _outcome(analysis: Analysis) -> dict[str, Any]:
+    """Which run of which study it was, and how it ended."""
+    run = analysis.run
+    return {
         "study_instance_uid": run.study_instance_uid,
         "input_hash": run.input_hash,
         "revision": run.revision,
@@ -72,23 +86,7 @@ def record(analysis: Analysis, results: Iterable[ResultObject]) -> bytes:
             for e in analysis.excluded
         ],
         "seconds": {stage: float(seconds) for stage, seconds in analysis.seconds.items()},
-        "model": _model(analysis.card),
-        "findings": [
-            _finding(analysis, finding, [view for view in views if view.finding is finding], segs)
-            for finding in analysis.findings
-        ],
-        "results": [
-            {
-                "role": result.role.value,
-                "key": result.key,
-                "sop_class_uid": result.sop_class_uid,
-                "sop_instance_uid": result.sop_instance_uid,
-                "bytes": len(result.content),
-            }
-            for result in results
-        ],
     }
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False, indent=1).encode()
 
 
 def _model(card: ModelCard) -> dict[str, Any]:
@@ -156,6 +154,16 @@ def _lesion(analysis: Analysis, view: NamedView, number: int, lesion: Lesion) ->
         "area_px": int(lesion.area_px),
         "peak_probability": float(lesion.peak_probability),
         "outline": [[round(float(v), 2) for v in point] for point in outline],
+    }
+
+
+def _result(result: ResultObject) -> dict[str, Any]:
+    return {
+        "role": result.role.value,
+        "key": result.key,
+        "sop_class_uid": result.sop_class_uid,
+        "sop_instance_uid": result.sop_instance_uid,
+        "bytes": len(result.content),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -67,45 +68,12 @@ def patient_orientation(laterality: str, view: str) -> list[str]:
     return ["A" if left else "P", _DOWN.get(view, ("F", "F"))[0 if left else 1]]
 
 
-def cem_dataset(
-    pixels: npt.NDArray[np.uint16],
-    *,
-    energy: Energy,
-    laterality: str,
-    view: str,
-    dialect: Dialect = "standard",
-    patient_id: str,
-    patient_name: str,
-    study_uid: str,
-    series_uid: str,
-    sop_uid: str,
-    accession_number: str,
-    spacing_mm: float,
-    acquired: datetime,
-    started: datetime | None = None,
-    source_uids: Sequence[str] = (),
-    frame_of_reference_uid: str | None = None,
-    photometric: str = "MONOCHROME2",
-    bits_stored: int = 12,
-    character_set: str = "ISO_IR 192",
-    orientation: Sequence[str] | None = None,
-    series_number: int = 1,
-    series_description: str | None = None,
-    instance_number: int = 1,
-    manufacturer: str = "FAPS Node phantom",
-    image_comments: str = "Research use, synthetic",
-    study_description: str = "Contrast-enhanced mammography, research use",
-    derivation: str = "",
-    lossy_ratio: float | None = None,
-    magnification: float = 1.0,
-    exposure_known: bool = True,
-) -> Dataset:
-    """A complete Digital Mammography X-Ray Image, For Presentation, explicit little endian.
+@dataclass(frozen=True, kw_only=True)
+class CemImage:
+    """What is to be said of one image's pixels.
 
-    Parameters
+    Attributes
     ----------
-    pixels
-        (rows, columns) uint16, high is bright; stored inverted when ``photometric`` is MONOCHROME1.
     dialect
         ``standard``: PS3.3 Image Type, Frame of Reference, Source Image Sequence. ``ge``: energy in
         value 4 of Image Type, processing code, private Clinical View, SRT codes, no frame of
@@ -124,61 +92,102 @@ def cem_dataset(
         Estimated Radiographic Magnification Factor; 1 makes the breast's plane the detector's.
     exposure_known
         False leaves out exposure, dose, compression, injection: nothing is invented.
+    """
+
+    energy: Energy
+    laterality: str
+    view: str
+    dialect: Dialect = "standard"
+    patient_id: str
+    patient_name: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    accession_number: str
+    spacing_mm: float
+    acquired: datetime
+    started: datetime | None = None
+    source_uids: Sequence[str] = ()
+    frame_of_reference_uid: str | None = None
+    photometric: str = "MONOCHROME2"
+    bits_stored: int = 12
+    character_set: str = "ISO_IR 192"
+    orientation: Sequence[str] | None = None
+    series_number: int = 1
+    series_description: str | None = None
+    manufacturer: str = "FAPS Node phantom"
+    image_comments: str = "Research use, synthetic"
+    derivation: str = ""
+    lossy_ratio: float | None = None
+    magnification: float = 1.0
+    exposure_known: bool = True
+
+
+def cem_dataset(pixels: npt.NDArray[np.uint16], image: CemImage) -> Dataset:
+    """A complete Digital Mammography X-Ray Image, For Presentation, explicit little endian.
+
+    ``pixels`` are (rows, columns) uint16, high is bright; a MONOCHROME1 image stores them inverted.
 
     Raises
     ------
     ValueError
         A view, side, energy or dialect that is not known, or pixels that do not fit the bits.
     """
-    _check(pixels, energy, laterality, view, dialect, bits_stored)
+    _check(pixels, image)
     ds = Dataset()
-    ds.SpecificCharacterSet = character_set
-    ds.ImageType = _IMAGE_TYPES[dialect, energy]
+    ds.SpecificCharacterSet = image.character_set
+    ds.ImageType = _IMAGE_TYPES[image.dialect, image.energy]
     ds.SOPClassUID = MG
-    ds.SOPInstanceUID, ds.StudyInstanceUID, ds.SeriesInstanceUID = sop_uid, study_uid, series_uid
-    ds.PatientName, ds.PatientID, ds.AccessionNumber = patient_name, patient_id, accession_number
-    ds.SeriesNumber, ds.InstanceNumber = series_number, instance_number
-    ds.StudyDescription, ds.ImageComments = study_description, image_comments
-    ds.SeriesDescription = series_description or f"{laterality} {view} {_DESCRIPTIONS[energy]}"
-    _study_and_equipment(ds, manufacturer, accession_number)
-    _when(ds, acquired, started or acquired)
-    if exposure_known:
-        _exposure(ds, energy, acquired)
-    ds.PatientOrientation = list(orientation or patient_orientation(laterality, view))
-    _positioning(ds, laterality, view, dialect)
-    _detector(ds, spacing_mm, magnification)
-    _pixels(ds, pixels, photometric, bits_stored)
-    _derivation(ds, energy, dialect, source_uids, derivation, lossy_ratio)
-    if dialect == "ge":
-        _ge(ds, energy, laterality, view)
-    elif frame_of_reference_uid:
-        ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = frame_of_reference_uid, ""
-    ds.file_meta = _file_meta(sop_uid)
+    _identity(ds, image)
+    _study_and_equipment(ds, image)
+    _when(ds, image.acquired, image.started or image.acquired)
+    if image.exposure_known:
+        _exposure(ds, image.energy, image.acquired)
+    _positioning(ds, image)
+    _detector(ds, image.spacing_mm, image.magnification)
+    _pixels(ds, pixels, image.photometric, image.bits_stored)
+    _derivation(ds, image)
+    if image.dialect == "ge":
+        _ge(ds, image)
+    elif image.frame_of_reference_uid:
+        ds.FrameOfReferenceUID = image.frame_of_reference_uid
+        ds.PositionReferenceIndicator = ""
+    ds.file_meta = _file_meta(image.sop_uid)
     return ds
 
 
-def _check(
-    pixels: npt.NDArray[Any], energy: str, laterality: str, view: str, dialect: str, bits: int
-) -> None:
+def _check(pixels: npt.NDArray[Any], image: CemImage) -> None:
     for name, value, known in (
-        ("energy", energy, ENERGIES),
-        ("laterality", laterality, ("L", "R")),
-        ("view", view, tuple(_VIEWS)),
-        ("dialect", dialect, DIALECTS),
+        ("energy", image.energy, ENERGIES),
+        ("laterality", image.laterality, ("L", "R")),
+        ("view", image.view, tuple(_VIEWS)),
+        ("dialect", image.dialect, DIALECTS),
     ):
         if value not in known:
             raise ValueError(f"{name} {value!r}: use one of {', '.join(known)}")
     if pixels.ndim != 2 or pixels.dtype != np.uint16:  # noqa: PLR2004 -- rows, columns
         raise ValueError(f"pixels {pixels.shape} {pixels.dtype}: give (rows, columns) uint16")
-    if int(pixels.max(initial=0)) >> bits:
-        raise ValueError(f"pixels reach {int(pixels.max())}: more than {bits} bits hold")
+    if int(pixels.max(initial=0)) >> image.bits_stored:
+        raise ValueError(
+            f"pixels reach {int(pixels.max())}: more than {image.bits_stored} bits hold"
+        )
 
 
-def _study_and_equipment(ds: Dataset, manufacturer: str, accession_number: str) -> None:
+def _identity(ds: Dataset, image: CemImage) -> None:
+    ds.SOPInstanceUID, ds.SeriesInstanceUID = image.sop_uid, image.series_uid
+    ds.StudyInstanceUID, ds.AccessionNumber = image.study_uid, image.accession_number
+    ds.PatientName, ds.PatientID = image.patient_name, image.patient_id
+    ds.SeriesNumber, ds.InstanceNumber = image.series_number, 1
+    ds.SeriesDescription = f"{image.laterality} {image.view} {_DESCRIPTIONS[image.energy]}"
+
+
+def _study_and_equipment(ds: Dataset, image: CemImage) -> None:
     ds.PatientBirthDate, ds.PatientSex, ds.ReferringPhysicianName = "", "F", ""
-    ds.StudyID = accession_number
+    ds.StudyID = image.accession_number
+    ds.StudyDescription = "Contrast-enhanced mammography, research use"
+    ds.ImageComments = image.image_comments
     ds.Modality, ds.PresentationIntentType = "MG", "FOR PRESENTATION"
-    ds.Manufacturer, ds.ManufacturerModelName = manufacturer, "CEM"
+    ds.Manufacturer, ds.ManufacturerModelName = image.manufacturer, "CEM"
     ds.SoftwareVersions, ds.DeviceSerialNumber, ds.InstitutionName = "1", "0", "FAPS Node"
     ds.BurnedInAnnotation = "NO"
 
@@ -206,14 +215,16 @@ def _exposure(ds: Dataset, energy: str, acquired: datetime) -> None:
     ds.ContrastBolusStartTime = (acquired - timedelta(minutes=2)).strftime("%H%M%S")
 
 
-def _positioning(ds: Dataset, laterality: str, view: str, dialect: str) -> None:
+def _positioning(ds: Dataset, image: CemImage) -> None:
+    laterality, view, ge = image.laterality, image.view, image.dialect == "ge"
+    ds.PatientOrientation = list(image.orientation or patient_orientation(laterality, view))
     ds.ImageLaterality, ds.ViewPosition = laterality, view
     sct, srt, meaning = _VIEWS[view]
-    scheme = "SRT" if dialect == "ge" else "SCT"
-    code = code_item(srt if dialect == "ge" else sct, scheme, meaning)
+    scheme = "SRT" if ge else "SCT"
+    code = code_item(srt if ge else sct, scheme, meaning)
     code.ViewModifierCodeSequence = []
     ds.ViewCodeSequence = [code]
-    breast = "T-04000" if dialect == "ge" else "76752008"
+    breast = "T-04000" if ge else "76752008"
     ds.AnatomicRegionSequence = [code_item(breast, scheme, "Breast")]
     ds.OrganExposed, ds.BreastImplantPresent, ds.PartialView = "BREAST", "NO", "NO"
     ds.PositionerType = "MAMMOGRAPHIC"
@@ -251,26 +262,19 @@ def _pixels(
     ds.PixelData = np.ascontiguousarray(stored).astype("<u2", copy=False).tobytes()
 
 
-def _derivation(
-    ds: Dataset,
-    energy: str,
-    dialect: str,
-    source_uids: Sequence[str],
-    derivation: str,
-    lossy_ratio: float | None,
-) -> None:
-    if derivation:
-        ds.DerivationDescription = derivation
+def _derivation(ds: Dataset, image: CemImage) -> None:
+    if image.derivation:
+        ds.DerivationDescription = image.derivation
     ds.LossyImageCompression = "00"
-    if lossy_ratio is not None:
+    if image.lossy_ratio is not None:
         ds.LossyImageCompression = "01"  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
-        ds.LossyImageCompressionRatio = f"{lossy_ratio:.2f}"
+        ds.LossyImageCompressionRatio = f"{image.lossy_ratio:.2f}"
         ds.LossyImageCompressionMethod = "ISO_10918_1"
-    if energy != "recombined" or dialect == "ge":
+    if image.energy != "recombined" or image.dialect == "ge":
         return
     ds.DerivationCodeSequence = [code_item("113062", "DCM", "Pixel by pixel subtraction")]
     sources = []
-    for uid in source_uids:
+    for uid in image.source_uids:
         item = Dataset()
         item.ReferencedSOPClassUID = MG
         item.ReferencedSOPInstanceUID = uid
@@ -281,10 +285,11 @@ def _derivation(
         ds.SourceImageSequence = sources
 
 
-def _ge(ds: Dataset, energy: str, laterality: str, view: str) -> None:
+def _ge(ds: Dataset, image: CemImage) -> None:
     ds.Manufacturer, ds.ManufacturerModelName = "GE MEDICAL SYSTEMS", "Senographe Phantom"
-    ds.AcquisitionDeviceProcessingCode = _GE_PROCESSING[energy]
-    ds.private_block(0x0045, "GEMS_SENO_02", create=True).add_new(0x1B, "LO", laterality + view)
+    ds.AcquisitionDeviceProcessingCode = _GE_PROCESSING[image.energy]
+    block = ds.private_block(0x0045, "GEMS_SENO_02", create=True)
+    block.add_new(0x1B, "LO", image.laterality + image.view)
 
 
 def _file_meta(sop_uid: str) -> FileMetaDataset:

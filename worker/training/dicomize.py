@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.errors import FapsNodeError
-from worker.training.cem_dicom import Dialect, Energy, cem_dataset, patient_orientation
+from worker.training.cem_dicom import CemImage, Dialect, Energy, cem_dataset, patient_orientation
 from worker.training.register import FloatImage, apply, believable, register
 
 # CDD-CESM: P3_L_DM_MLO.jpg is low energy, P3_L_CM_MLO.jpg recombined; some names end in a blank.
@@ -220,27 +220,29 @@ def _image(
     source = pair.recombined if order else pair.low_energy
     return cem_dataset(
         np.clip(image * (4095 / 255) + 0.5, 0, 4095).astype(np.uint16),
-        energy=energy,
-        laterality=pair.laterality,
-        view=pair.view,
-        dialect=how.dialect,
-        patient_id=how.patient_id or pair.patient,
-        patient_name=how.patient_name or f"Public^{pair.patient}",
-        study_uid=study_uid,
-        series_uid=derive_uid("dicomize", "series", *view, energy),
-        sop_uid=derive_uid("dicomize", "image", *view, energy),
-        accession_number=f"PD{int(study_uid[5:]) % 10**12:012d}",
-        spacing_mm=how.spacing_mm,
-        acquired=how.acquired + timedelta(seconds=75 * number),
-        started=how.acquired,
-        source_uids=[derive_uid("dicomize", "image", *view, "low_energy")] if order else (),
-        frame_of_reference_uid=derive_uid("dicomize", "compression", *view),
-        series_number=2 * number + order + 1,
-        manufacturer="FAPS Node dicomize",
-        image_comments=f"Research use, published. Pixel spacing assumed: {how.spacing_mm} mm",
-        exposure_known=False,
-        derivation=derivation,
-        lossy_ratio=_jpeg_ratio(source, image) if how.declare_lossy else None,
+        CemImage(
+            energy=energy,
+            laterality=pair.laterality,
+            view=pair.view,
+            dialect=how.dialect,
+            patient_id=how.patient_id or pair.patient,
+            patient_name=how.patient_name or f"Public^{pair.patient}",
+            study_uid=study_uid,
+            series_uid=derive_uid("dicomize", "series", *view, energy),
+            sop_uid=derive_uid("dicomize", "image", *view, energy),
+            accession_number=f"PD{int(study_uid[5:]) % 10**12:012d}",
+            spacing_mm=how.spacing_mm,
+            acquired=how.acquired + timedelta(seconds=75 * number),
+            started=how.acquired,
+            source_uids=[derive_uid("dicomize", "image", *view, "low_energy")] if order else (),
+            frame_of_reference_uid=derive_uid("dicomize", "compression", *view),
+            series_number=2 * number + order + 1,
+            manufacturer="FAPS Node dicomize",
+            image_comments=f"Research use, published. Pixel spacing assumed: {how.spacing_mm} mm",
+            exposure_known=False,
+            derivation=derivation,
+            lossy_ratio=_jpeg_ratio(source, image) if how.declare_lossy else None,
+        ),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.identifiers import derive_uid
-from worker.training.cem_dicom import Dialect, Energy, cem_dataset
+from worker.training.cem_dicom import CemImage, Dialect, Energy, cem_dataset
 from worker.training.phantom.exam import VIEWS, PhantomExam, PhantomView, phantom_exam
 
 ACQUIRED = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)  # where no time is given: nothing reads a clock
@@ -169,23 +169,25 @@ def _image(exam: PhantomExam, view: PhantomView, energy: Energy, how: _Writing) 
 
     return cem_dataset(
         view.low_energy if energy == "low_energy" else view.recombined,
-        energy=energy,
-        laterality=view.laterality,
-        view=view.view,
-        dialect=how.dialect,
-        patient_id=f"PHANTOM-{exam.seed}",
-        patient_name="Phantom^CEM",
-        study_uid=uid("study"),
-        # A series has one frame of reference, so each view needs its own.
-        series_uid=uid("series", name, energy),
-        sop_uid=uid("image", name, energy),
-        accession_number=f"PH{zlib.crc32(uid('study').encode()):08X}",
-        spacing_mm=view.spacing_mm,
-        acquired=how.acquired + timedelta(seconds=75 * number),
-        started=how.acquired,
-        source_uids=[uid("image", name, "low_energy")] if energy == "recombined" else (),
-        frame_of_reference_uid=uid("compression", name),
-        series_number=2 * number + _PAIR.index(energy) + 1,
+        CemImage(
+            energy=energy,
+            laterality=view.laterality,
+            view=view.view,
+            dialect=how.dialect,
+            patient_id=f"PHANTOM-{exam.seed}",
+            patient_name="Phantom^CEM",
+            study_uid=uid("study"),
+            # A series has one frame of reference, so each view needs its own.
+            series_uid=uid("series", name, energy),
+            sop_uid=uid("image", name, energy),
+            accession_number=f"PH{zlib.crc32(uid('study').encode()):08X}",
+            spacing_mm=view.spacing_mm,
+            acquired=how.acquired + timedelta(seconds=75 * number),
+            started=how.acquired,
+            source_uids=[uid("image", name, "low_energy")] if energy == "recombined" else (),
+            frame_of_reference_uid=uid("compression", name),
+            series_number=2 * number + _PAIR.index(energy) + 1,
+        ),
     )
 
 
