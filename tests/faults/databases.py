@@ -36,6 +36,9 @@ class Server:
         return f"postgresql+psycopg://{SUPERUSER}@/{NAME}?host={self._folder}"
 
     def start(self) -> None:
+        """Start it unless it runs: of two faults each may end by this."""
+        if (self._folder / "data" / "postmaster.pid").exists():
+            return
         # A kill is no power cut: what was written stays without fsync, and runs are faster.
         options = f"-k {self._folder} -c listen_addresses= -c fsync=off"
         self._run("pg_ctl", "-l", str(self._folder / "log"), "-w", "-o", options, "start")

@@ -30,6 +30,9 @@ class Queue:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start it unless it runs: of two faults each may end by this."""
+        if self._process is not None and self._process.poll() is None:
+            return
         self._folder.mkdir(exist_ok=True)
         options = [word.strip("'") for word in OPTIONS.split()]
         place = ["--port", str(self.port), "--dir", str(self._folder)]
@@ -55,7 +58,7 @@ class Queue:
 
     def lose_data(self) -> None:
         """Remove what a killed server has kept."""
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
         self.speak()
