@@ -54,7 +54,8 @@ class Queue:
 
     def empty(self) -> None:
         """Forget everything while running, as an administrator's FLUSHALL does."""
-        self._client().flushall()
+        with suppress(RedisError):  # another fault may have killed it
+            self._client().flushall()
 
     def lose_data(self) -> None:
         """Remove what a killed server has kept."""
