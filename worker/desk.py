@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent
 from dicom_node.errors import ArchiveError, FapsNodeError, LeaseLost
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.jobs import Artefact, Ending
@@ -30,6 +30,7 @@ from worker.contracts import (
     RunIdentity,
     Status,
 )
+from worker.decoder import decode_apart
 from worker.faps.assist import require_limits
 from worker.faps.predictor import Faps
 from worker.load import load
@@ -70,12 +71,14 @@ class Desk:
             self._log.error("worker not ready", code=error.code, reason=str(error))
             raise
         warm_up()
+        decode_apart.warm_up()
         threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
         self._log.info("worker ready", bundle=faps.card.name, version=faps.card.version)
 
     def close(self) -> None:
         """Take this worker off the list."""
         self._stop.set()
+        decode_apart.close()
         self._ledger.workers.say_goodbye(self._owner)
         self._ledger.close()
 
@@ -95,7 +98,7 @@ class Desk:
         except LeaseLost as error:
             self._log.warning("lease lost", job=job.id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the edge of a task: the ledger must hear of it
-            self._log.error("analysis failed", job=job.id, error=error, reason=str(error))
+            self._log.error("analysis failed", job=job.id, error=error, reason=in_words(error))
             code = error.code if isinstance(error, FapsNodeError) else type(error).__name__
             self._ledger.jobs.retry(job, f"attempt {job.attempts}: {code}: {error}")
         finally:
@@ -206,6 +209,6 @@ class Desk:
                     self._log.error("exams wait and no message comes, ending this worker")
                     end_worker()
             except Exception as error:  # noqa: BLE001 - the edge of a thread: without it leases run out
-                self._log.warning("heartbeat failed", error=error, reason=str(error))
+                self._log.warning("heartbeat failed", error=error, reason=in_words(error))
             if self._stop.wait(min(SAY_ALIVE_S, lease_s / 4)):
                 return

@@ -17,11 +17,14 @@ from dicom_node.domain.association import (
     Entry,
     Visit,
 )
+from dicom_node.store import events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 from dicom_node.store.writer import Act, Order, Said, Writer, nobody
 
 KEPT_S = 90 * 86400.0
+TOLD_EVERY_S = 60.0  # of one refused caller: the trail is kept for years
+_STRANGERS = [refusal.value for refusal in STRANGERS]
 KEPT_ROWS = 20_000  # a storm of callers must not fill the disk
 
 
@@ -48,11 +51,15 @@ def _close(connection: Connection, batch: Sequence[tuple[Entry, End, Diagnosis]]
 
 def _reject(connection: Connection, batch: Sequence[tuple[Visit, End, Diagnosis]]) -> list[None]:
     at = now(connection)
-    rows = [
-        {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
-        for visit, end, diagnosis in batch
-    ]
-    connection.execute(insert(t.associations), rows)
+    for visit, end, diagnosis in batch:
+        if diagnosis.code in _STRANGERS and not _told_lately(connection, visit, at):
+            events.record(
+                connection, at=at, study_id=None, subject="caller",
+                subject_id=f"{visit.calling_ae} {visit.address}"[:64].strip(),
+                event="refused", reason=diagnosis.advice, actor="callers",
+            )  # fmt: skip
+        values = {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
+        connection.execute(insert(t.associations).values(**values))
     return [None] * len(batch)
 
 
@@ -131,8 +138,8 @@ class AssociationLedger:
                 func.count().label("times"),
                 func.min(a.c.opened_at).label("first_at"),
             )
-            .where(a.c.code.in_([refusal.value for refusal in STRANGERS]))
-            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address)
+            .where(a.c.code.in_(_STRANGERS))
+            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address, a.c.certificate)
             .subquery()
         )
         query = (
@@ -163,6 +170,18 @@ class AssociationLedger:
             return connection.execute(delete(a).where(old, not_(used))).rowcount
 
 
+def _told_lately(connection: Connection, visit: Visit, at: float) -> bool:
+    """Whether the trail has just heard of this caller."""
+    a = t.associations
+    same = exists().where(
+        a.c.opened_at > at - TOLD_EVERY_S,
+        a.c.code.in_(_STRANGERS),
+        a.c.calling_ae == visit.calling_ae,
+        a.c.address == visit.address,
+    )
+    return bool(connection.execute(select(same)).scalar_one())
+
+
 def contexts_from(stored: Iterable[dict[str, Any]]) -> tuple[Contexts, ...]:
     """Contexts as the ledger keeps them."""
     return tuple(
@@ -182,6 +201,9 @@ def _who(visit: Visit) -> dict[str, object]:
         "calling_ae": visit.calling_ae,
         "address": visit.address,
         "peer": visit.peer,
+        "tls": visit.tls,
+        "certificate": f"sha256:{visit.shown.fingerprint}" if visit.shown else "",
+        "certificate_names": list(visit.shown.names) if visit.shown else [],
         "contexts": [asdict(group) for group in visit.contexts],
     }
 

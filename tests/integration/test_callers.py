@@ -15,8 +15,8 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 from sqlalchemy import update
 
-from dicom_node.callers import plain
 from dicom_node.store import tables as t
+from dicom_node.visits import plain
 from tests.commands import run_command
 from tests.integration.databases import let_pass
 from tests.integration.door import MG, MakeDoor
@@ -97,7 +97,7 @@ def test_silence_is_told_apart_from_a_peer_that_aborts(make_door: MakeDoor) -> N
 def test_closing_the_port_is_not_blamed_on_the_peer(make_door: MakeDoor) -> None:
     door = make_door()
     door.call()
-    for assoc in door.port._server.active_associations:
+    for assoc in door.port._servers[0].active_associations:
         assoc.abort()
     assert door.row()["ending"] == "ended by the node"
 
