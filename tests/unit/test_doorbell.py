@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import yaml
+
 from dicom_node.doorbell import celery_app
-from dicom_node.embedded import worker_command
+from dicom_node.embedded import QUEUE_USER, worker_command
 from dicom_node.settings import default_settings
 
 
@@ -34,6 +38,13 @@ def test_whoever_rings_a_mute_queue_waits_for_seconds_only() -> None:
     assert options["socket_connect_timeout"] <= 3
     assert options["socket_keepalive"] is True
     assert options["global_keyprefix"] == "cem:"
+
+
+def test_the_queue_s_users_may_do_the_same_wherever_it_runs(repository: Path) -> None:
+    rights = QUEUE_USER.removeprefix("on nopass ")
+    assert rights in (repository / "deploy" / "valkey.conf").read_text()
+    compose = yaml.safe_load((repository / "deploy" / "compose" / "compose.yaml").read_text())
+    assert rights in " ".join(compose["services"]["queue"]["command"])
 
 
 def test_workers_hold_one_exam_and_say_nothing_to_each_other() -> None:
