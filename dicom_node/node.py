@@ -8,27 +8,27 @@ from collections.abc import Iterable
 import uvicorn
 
 from dicom_node.assemble import Assembler
-from dicom_node.callers import Callers
 from dicom_node.certificates import ExpiryWatch
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
 from dicom_node.errors import ConfigurationError
-from dicom_node.listen import Port, secure_port
+from dicom_node.listen import Port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
-from dicom_node.receive import Receiver
+from dicom_node.receivers import Receivers, processes_of
+from dicom_node.reception import Reception
 from dicom_node.retain import Retainer
 from dicom_node.settings import Settings, write_effective
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
-from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.web.app import make_app
+from dicom_node.wire.gate import Gate
 from dicom_node.withdraw import Withdrawer
 
 STOP_S = 30.0
@@ -51,6 +51,13 @@ class Node:
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
+        self._gate = Gate(settings.listener)
+        self._assemble: Loop | None = None
+        self._receivers = (
+            Receivers(settings, self.ledger, self._gate, self._news)
+            if processes_of(settings)
+            else None
+        )
         self._loops: list[Loop] = []
         self._expiry = ExpiryWatch(settings)
         self._page = _Page(settings, self.ledger, self.archive)
@@ -67,6 +74,8 @@ class Node:
         self._prepare_ledger()
         self.archive.sweep()
         self.ledger.associations.close_lost()
+        if self._receivers is not None:
+            self._receivers.start()  # first: they need the longest
         if self._queue is not None:
             self._queue.start()
         try:
@@ -106,23 +115,29 @@ class Node:
         for loop in self._loops:
             loop.start()
         self._keeper.start()
-        callers = Callers(settings, ledger, assemble.wake)
-        receiver = Receiver(
+        self._assemble = assemble
+        self._open_port(confirmer)
+
+    def _news(self) -> None:
+        """An image has come, or a sender has gone."""
+        if self._assemble is not None:
+            self._assemble.wake()
+
+    def _open_port(self, confirmer: Confirmer) -> None:
+        """Connections come in here; they are served here, or by processes made for that."""
+        receivers = self._receivers
+        reception = Reception(
+            self.settings,
             self.archive,
+            self.ledger,
             self._keeper,
-            settings.input_rule,
-            callers,
-            assemble.wake,
-            disk_of(settings).shortage,
+            confirmer,
+            self._news,
+            gate=self._gate,
+            hand=None if receivers is None else receivers.hand,
         )
-        self._port = Port(
-            settings.listener,
-            receiver.begin,
-            admits=callers.admits,
-            turned_away=callers.turned_away,
-            secure=secure_port(settings),
-        )
-        self._port.open([*callers.handlers(), *confirmer.handlers()])
+        self._port = reception.port
+        self._port.open(reception.handlers)
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""
@@ -160,6 +175,8 @@ class Node:
         self._log.info("stopping")
         if self._port is not None:
             self._port.close()
+        if self._receivers is not None:
+            self._receivers.stop()
         self._keeper.stop()
         for loop in self._loops:
             loop.stop()

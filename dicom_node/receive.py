@@ -9,7 +9,7 @@ from pydicom import config as pydicom_config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from dicom_node.callers import Callers, plain
+from dicom_node.callers import Callers
 from dicom_node.domain.dicom_file import file_head
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.identifiers import is_uid
@@ -28,6 +28,7 @@ from dicom_node.store.archive import Archive
 from dicom_node.store.intake import Intake, Received
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.spool import SpoolFile
+from dicom_node.visits import plain
 from dicom_node.wire.command import Command
 
 SUCCESS = 0x0000

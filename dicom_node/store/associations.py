@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -90,12 +90,16 @@ class AssociationLedger:
         """Record an association that was not accepted."""
         self._writer.send(_REJECT, (visit, end, diagnosis), said)
 
-    def close_lost(self) -> None:
-        """At start: associations that a crash left open are over."""
+    def close_lost(self, those: Collection[int] | None = None) -> None:
+        """Associations that a crash left open are over: all of them at start, else ``those``."""
+        a = t.associations
+        lost: ColumnElement[bool] = a.c.closed_at.is_(None)
+        if those is not None:
+            lost = lost & a.c.id.in_(those)
         with self._database.write() as connection:
             connection.execute(
                 update(t.associations)
-                .where(t.associations.c.closed_at.is_(None))
+                .where(lost)
                 .values(
                     closed_at=now(connection),
                     ending=Ending.RESTARTED.value,

@@ -14,7 +14,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
-from dicom_node.callers import plain
+from dicom_node.visits import plain
 from tests.commands import run_command
 from tests.integration.door import MG, MakeDoor
 from tests.peers import wait_until
