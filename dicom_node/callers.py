@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import cast
 from weakref import WeakKeyDictionary, WeakSet
@@ -13,6 +13,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     Verification,
 )
@@ -34,6 +35,8 @@ from dicom_node.store.ledger import Ledger
 from dicom_node.visits import visit_of
 from dicom_node.wire.acceptor import faults_of, is_released
 
+LOOK_S = 5.0
+LOST_AFTER_S = 10.0  # one that has just been opened may not have its number here yet
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
 # PS3.8 Table 9-21: result, source, diagnostic.
@@ -48,7 +51,7 @@ class Callers:
     """The log of associations.
 
     ``left`` is called when one that was accepted has ended, ``row`` when its row has been opened or
-    closed.
+    closed; ``elsewhere`` are rows that other processes have open.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Callers:
         ledger: Ledger,
         left: Callable[[], None],
         row: Callable[[int, bool], None] = lambda _id, _is_open: None,
+        elsewhere: Callable[[], Collection[int]] = tuple,
     ) -> None:
         listener = settings.listener
         self._house = House(
@@ -66,6 +70,7 @@ class Callers:
         self._ledger = ledger
         self._left = left
         self._row = row
+        self._elsewhere = elsewhere
         self._log = logger("callers")
         self.guests = GuestList(settings, ledger)
         self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
@@ -90,6 +95,21 @@ class Callers:
         """Where the objects of an association are counted."""
         with self._lock:
             return self._tallies.get(assoc) or Tally()
+
+    def tick(self) -> float:
+        """Close in the ledger what has ended without its end being written; seconds to the next.
+
+        The database may have been away at that moment, and an exam waits for its sender to go.
+        """
+        with self._lock:
+            entries = [tally.association_id for tally in self._tallies.values()]
+        alive = [entry.id for entry in entries if entry is not None and entry.id is not None]
+        alive += self._elsewhere()
+        lost = self._ledger.associations.close_lost(alive, older_than_s=LOST_AFTER_S)
+        if lost:
+            self._log.warning("ends of associations were not recorded", count=lost)
+            self._left()
+        return LOOK_S
 
     def admits(self, address: str) -> bool:
         """Whether somebody at this IP address may connect at all; asked before any thread."""
@@ -252,5 +272,9 @@ class Callers:
 
 def _service(abstract_syntax: str) -> Service:
     """What a presentation context is for."""
-    others = {Verification: Service.ECHO, StorageCommitmentPushModel: Service.COMMITMENT}
+    others = {
+        Verification: Service.ECHO,
+        StorageCommitmentPushModel: Service.COMMITMENT,
+        ModalityPerformedProcedureStep: Service.MPPS,
+    }
     return others.get(abstract_syntax, Service.STORE)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     Verification,
 )
@@ -163,6 +164,7 @@ class Port:
         ae.add_supported_context(Verification, list(UNCOMPRESSED))
         for sop_class in (*INPUT_CLASSES, *IGNORED_CLASSES):
             ae.add_supported_context(sop_class, list(LOSSLESS_SYNTAXES))
+        ae.add_supported_context(ModalityPerformedProcedureStep, list(UNCOMPRESSED))
         # The PACS calls back as the SCP of Storage Commitment (PS3.4 J.3.3).
         ae.add_supported_context(
             StorageCommitmentPushModel, list(UNCOMPRESSED), scu_role=True, scp_role=True

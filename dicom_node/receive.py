@@ -22,7 +22,7 @@ from dicom_node.errors import (
     OutOfResources,
     Unreadable,
 )
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.scan import scan
 from dicom_node.store.archive import Archive
 from dicom_node.store.intake import Intake, Received
@@ -127,7 +127,7 @@ class Incoming:
             )
             self._refuse(error.dimse_status, str(error))
         except Exception as error:  # noqa: BLE001 - the edge of the wire: answer, do not hang
-            log.error("object not kept", error=error, reason=str(error))  # noqa: TRY400 - as above
+            log.error("object not kept", error=error, reason=in_words(error))  # noqa: TRY400 - as above
             self._refuse(PROCESSING_FAILURE, "internal fault, see the node's log")
 
     def _refuse(self, status: int, comment: str) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 
-from dicom_node.confirm import Confirmer
 from dicom_node.listen import Hand
 from dicom_node.logs import configure, logger
 from dicom_node.reception import Reception
@@ -34,18 +33,22 @@ def main(descriptor: int) -> None:
         archive,
         ledger,
         keeper,
-        Confirmer(settings.destinations, settings.listener.ae_title, ledger),
         lambda: channel.say("news"),
         row=lambda key, is_open: channel.say("row", str(key), "open" if is_open else ""),
         gate=gate,
     )
     hand = reception.port.take(reception.handlers)
     channel.say("ready")
-    while (message := channel.hear()) is not None and message.words[0] != "stop":
+    while (message := channel.hear()) is not None:
+        if message.words[0] == "stop":
+            break
         if message.connection is not None:
             _take(message, hand)
         elif message.words[0] == "seat":
             gate.answered(*message.words[1:])
+    else:
+        # The node has died: so do we, before another one finds us in its folder.
+        os._exit(1)
     reception.port.close()
     keeper.stop()
     ledger.close()

@@ -95,6 +95,12 @@ class Receivers:
             best.ready.clear()
             return False
 
+    def rows(self) -> list[int]:
+        """Associations of theirs that are open in the log."""
+        with self._lock:
+            receivers = list(self._all)
+        return [row for receiver in receivers for row in tuple(receiver.rows)]
+
     def stop(self) -> None:
         """Let them finish what they have in hand, then end."""
         with self._lock:
@@ -167,7 +173,7 @@ class Receivers:
         receiver.channel.close()
         if receiver.rows:
             try:
-                self._ledger.associations.close_lost(receiver.rows)
+                self._ledger.associations.close_lost(those=receiver.rows)
             except LedgerError as error:
                 self._log.error("associations of a dead receiver not closed", reason=str(error))
         self._news()

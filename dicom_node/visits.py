@@ -1,16 +1,17 @@
-"""What a caller says of itself and proposes, with what was answered, as the log keeps it."""
+"""Who calls, as the association says it: names, contexts, and what was shown in TLS."""
 
 from __future__ import annotations
 
 import ssl
-from typing import Any, cast
-
-from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import PresentationContext
+from typing import TYPE_CHECKING, Any, cast
 
 from dicom_node.certificates import shown_by
 from dicom_node.domain.association import UNANSWERED, Contexts, Visit
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.pdu_primitives import A_ASSOCIATE
+    from pynetdicom.presentation import PresentationContext
 
 
 def visit_of(assoc: Association) -> Visit:

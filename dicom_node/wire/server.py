@@ -13,7 +13,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.listener_section import Listener
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.tls import why
 from dicom_node.wire.acceptor import Acceptor
 from dicom_node.wire.connection import NothingSaidError
@@ -85,7 +85,7 @@ class Server(ThreadedAssociationServer):
         except BlockingIOError:
             raise
         except OSError as error:
-            logger("wire").error("connection not accepted", error=error, reason=str(error))
+            logger("wire").error("connection not accepted", error=error, reason=in_words(error))
             time.sleep(OUT_OF_DESCRIPTORS_S)  # it would be asked again at once
             raise
         return request, address

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.confirm import Confirmer
 from dicom_node.receivers import Receivers
 from dicom_node.reception import Reception
 from dicom_node.store.keeping import Keeper
@@ -36,10 +35,9 @@ class Busy:
         self.receivers = Receivers(settings, hospital.ledger, self.gate, self.news.set)
         self.receivers.start()
         self.keeper = Keeper(hospital.archive, hospital.ledger)
-        confirmer = Confirmer(settings.destinations, "FAPS", hospital.ledger)
         self.reception = Reception(
-            settings, hospital.archive, hospital.ledger, self.keeper, confirmer, self.news.set,
-            gate=self.gate, hand=self.receivers.hand,
+            settings, hospital.archive, hospital.ledger, self.keeper, self.news.set,
+            elsewhere=self.receivers.rows, gate=self.gate, hand=self.receivers.hand,
         )  # fmt: skip
         self.reception.port.open(self.reception.handlers)
         wait_until(lambda: len(self.pids()) == 2, "two processes")
@@ -79,6 +77,7 @@ def test_objects_come_through_any_of_them_and_limits_hold_over_all(busy: Busy) -
         assert caller.store(f"1.2.{number}", [encoded(ds)]).status == 0
         assert caller.echo() == 0
     assert busy.news.wait(5)
+    wait_until(lambda: len(busy.receivers.rows()) == 3, "what is open there")
     for caller in callers:
         caller.release()
     newest = busy.hospital.ledger.associations.newest
@@ -124,4 +123,4 @@ def test_they_end_by_themselves_when_the_node_is_gone(busy: Busy) -> None:
     busy.receivers._stopping = True
     for one in list(busy.receivers._all):
         one.channel.close()
-    assert [process.wait(20) for process in processes] == [0, 0]
+    assert [process.wait(20) for process in processes] == [1, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from dicom_node.settings import default_settings
 from dicom_node.tls import client_context
 from tests.authority import Authority, Identity
 from tests.interop.dcmjs import store_with_dcmjs
+from tests.mammogram_headers import MG_FOR_PRESENTATION
 from tests.peers import free_port, need, opens, orthanc, wait_until
 
 TITLE = "MODALITY"
@@ -40,6 +41,9 @@ HTJ2K = (HTJ2KLossless, HTJ2KLosslessRPCL)
 STORESCU = dict(
     zip((*NATIVE, *CODED), ("-xe", "-xi", "-xb", "-xs", "-xt", "-xv", "-xr"), strict=True)
 )
+
+
+Files = Mapping[UID, Path]  # by transfer syntax
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Sender:
-    """``store`` stores files, all of one transfer syntax; a refusal is an error."""
+    """``store`` stores files, one for each of the syntaxes; a refusal is an error."""
 
     name: str
-    store: Callable[[Target, UID, Sequence[Path]], None]
+    store: Callable[[Target, Files], None]
     syntaxes: tuple[UID, ...]
     marks: tuple[str, ...] = field(default=())
 
@@ -78,21 +82,22 @@ def _dcmtk_tls(target: Target) -> list[str | Path]:
     return ["+tls", target.own.key, target.own.certificate, "+cf", target.authority.file]
 
 
-def by_storescu(target: Target, syntax: UID, files: Sequence[Path]) -> None:
+def by_storescu(target: Target, files: Files) -> None:
     """DCMTK's storescu."""
-    command = [need("storescu", "dcmtk"), "-aec", "FAPS", "-aet", TITLE, STORESCU[syntax]]
-    said = run([*command, *_dcmtk_tls(target), "localhost", str(target.port), *files])
-    assert "E:" not in said, said
+    command = [need("storescu", "dcmtk"), "-aec", "FAPS", "-aet", TITLE, *_dcmtk_tls(target)]
+    for syntax, file in files.items():
+        said = run([*command, STORESCU[syntax], "localhost", str(target.port), file])
+        assert "E:" not in said, said
 
 
-def by_dcmsend(target: Target, _syntax: UID, files: Sequence[Path]) -> None:
+def by_dcmsend(target: Target, files: Files) -> None:
     """DCMTK's dcmsend; in Debian's version it speaks no TLS, so stunnel stands in front of it."""
     command = [need("dcmsend", "dcmtk"), "-aec", "FAPS", "-aet", TITLE, "--decompress-never"]
     with tunnel(target) as port:
-        run([*command, "localhost", str(port), *files])
+        run([*command, "localhost", str(port), *files.values()])
 
 
-def by_orthanc(target: Target, _syntax: UID, files: Sequence[Path]) -> None:
+def by_orthanc(target: Target, files: Files) -> None:
     """Orthanc, told by its REST interface."""
     tls: dict[str, object] = {"DicomTlsEnabled": False}
     node: dict[str, object] = {"AET": "FAPS", "Host": "localhost", "Port": target.port}
@@ -105,38 +110,41 @@ def by_orthanc(target: Target, _syntax: UID, files: Sequence[Path]) -> None:
         }
     settings = {"DicomModalities": {"faps": node}, "DicomAet": TITLE, **tls}
     with orthanc(target.folder, {}, more=settings) as peer:
-        sent = [peer.post("/instances", file.read_bytes())["ID"] for file in files]
+        sent = [peer.post("/instances", file.read_bytes())["ID"] for file in files.values()]
         order = {"Resources": sent, "Synchronous": True}
         done = peer.post("/modalities/faps/store", json.dumps(order))
         assert done["FailedInstancesCount"] == 0, peer.log.read_text()[-3000:]
 
 
-def by_ctn(target: Target, syntax: UID, files: Sequence[Path]) -> None:
+def by_ctn(target: Target, files: Files) -> None:
     """CTN's send_image; it speaks no TLS, so stunnel stands in front of it."""
     program = need("send_image", "ctn")
     with tunnel(target) as port:
-        command = [program, "-q", "-r", "-a", TITLE, "-c", "FAPS", "-X", str(syntax)]
-        said = run([*command, "localhost", str(port), *files])
-    assert "rror" not in said, said
+        for syntax, file in files.items():
+            command = [program, "-q", "-r", "-a", TITLE, "-c", "FAPS", "-X", str(syntax)]
+            said = run([*command, "localhost", str(port), file])
+            assert "rror" not in said, said
 
 
-def by_odil(target: Target, _syntax: UID, files: Sequence[Path]) -> None:
+def by_odil(target: Target, files: Files) -> None:
     """Odil's store; it speaks no TLS, so stunnel stands in front of it."""
     program = need("odil", "odil")
     with tunnel(target) as port:
-        run([program, "store", "localhost", str(port), TITLE, "FAPS", *files])
+        run([program, "store", "localhost", str(port), TITLE, "FAPS", *files.values()])
 
 
-def by_dcmjs(target: Target, syntax: UID, files: Sequence[Path]) -> None:
+def by_dcmjs(target: Target, files: Files) -> None:
     """dcmjs-dimse on Node.js."""
-    del syntax
-    store_with_dcmjs(target.port, TITLE, files, target.own, target.authority, target.folder)
+    store_with_dcmjs(
+        target.port, TITLE, list(files.values()), target.own, target.authority, target.folder
+    )
 
 
-def by_pynetdicom(target: Target, syntax: UID, files: Sequence[Path]) -> None:
+def by_pynetdicom(target: Target, files: Files) -> None:
     """Stock pynetdicom."""
     ae = AE(ae_title=TITLE)
-    ae.add_requested_context("1.2.840.10008.5.1.4.1.1.1.2", syntax)
+    for syntax in files:
+        ae.add_requested_context(MG_FOR_PRESENTATION, syntax)
     secret = None
     if target.own is not None:
         tls = {"ca_file": str(target.authority.file), "port": 0}
@@ -146,7 +154,7 @@ def by_pynetdicom(target: Target, syntax: UID, files: Sequence[Path]) -> None:
         secret = (client_context(settings.destinations[0]), "localhost")
     assoc = ae.associate("localhost", target.port, ae_title="FAPS", tls_args=secret)
     assert assoc.is_established
-    for file in files:
+    for file in files.values():
         assert assoc.send_c_store(file).Status == 0x0000
     assoc.release()
 
