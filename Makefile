@@ -51,14 +51,14 @@ bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/keeping.py
 
+bench-ingest: setup ## How fast objects are received, beside DCMTK and Orthanc, in turns
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/ingest.py
+
 bench-decode: setup ## Reading of images in every syntax, beside pydicom's own way
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/decode.py
 
 bench-sending: setup ## How fast results go out, beside DCMTK's storescu
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/sending.py
-
-bench-ingest: setup ## How fast objects are received, beside DCMTK and Orthanc, in turns
-	PYTHONPATH=. $(BIN)/python tests/benchmarks/ingest.py
 
 check: setup lint types arch ## Lint, types, architecture
 
