@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
@@ -17,6 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.errors import ConfigurationError, NothingAccepted, PeerError
+from dicom_node.push import CallingAE
 from dicom_node.sections import Tls
 from dicom_node.settings import Destination
 from dicom_node.tls import client_context, trouble_with
@@ -41,7 +42,7 @@ def association(
         When the peer cannot be reached or refuses, with its own reason in words.
 
     """
-    ae = AE(ae_title=calling_ae)
+    ae = CallingAE(ae_title=calling_ae)
     ae.connection_timeout = CONNECT_S
     ae.acse_timeout = CONNECT_S
     ae.dimse_timeout = ANSWER_S
@@ -94,6 +95,8 @@ def send_at_once(event: evt.Event) -> None:
 
 def describe(destination: Destination) -> str:
     """``name (AE@host:port)``: how messages name a destination."""
+    if destination.kind == "dicomweb":
+        return f"{destination.name} ({destination.url})"
     peer = f"{destination.ae_title}@{destination.host}:{destination.port}"
     return peer if destination.name == peer else f"{destination.name} ({peer})"
 

@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dicom_node.destination_section import Destination
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.outputs import Output
 from dicom_node.errors import ConfigurationError
@@ -30,11 +31,12 @@ from dicom_node.limits_section import Limits
 from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
+    Audit,
     Completeness,
-    Destination,
     Input,
     KnownPeer,
     Logs,
+    Pull,
     Queue,
     Storage,
     Tls,
@@ -76,7 +78,9 @@ class Settings(BaseSettings):
     assistance: Assistance = Assistance()
     destinations: tuple[Destination, ...] = ()
     peers: tuple[KnownPeer, ...] = ()
+    pull: Pull = Pull()
     web: Web = Web()
+    audit: Audit = Audit()
     logs: Logs = Logs()
 
     @model_validator(mode="after")
@@ -120,6 +124,12 @@ class Settings(BaseSettings):
                     "its certificate (PEM) in its tls_ca_file, or in tls.ca_file"
                 )
             destination.called_by(tls)
+        return self
+
+    @model_validator(mode="after")
+    def _pull_has_a_source(self) -> Self:
+        if self.pull.automatic and not self.pull.source:
+            raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
         return self
 
     @classmethod
@@ -178,9 +188,24 @@ class Settings(BaseSettings):
         )
 
     @property
+    def addressees(self) -> tuple[Destination, ...]:
+        """Everybody whom results may be sent to: a sender is one for each peer that takes some."""
+        takers = [peer for peer in self.peers if peer.results_port]
+        return tuple(
+            addressee
+            for one in self.destinations
+            for addressee in ([one.at(peer) for peer in takers] if one.kind == "sender" else [one])
+        )
+
+    @property
     def label_maps(self) -> bool:
         """Whether any destination takes label maps: they are made for nobody else."""
         return any(Output.LABELMAP in destination.outputs for destination in self.destinations)
+
+    @property
+    def archive(self) -> str:
+        """A PACS that may have what is missing: the one to pull from, or the first destination."""
+        return self.pull.source or next((one.name for one in self.destinations), "")
 
     @property
     def data_dir(self) -> Path:

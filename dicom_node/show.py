@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dicom_node.domain.offers import Answer
 from dicom_node.domain.peer import Peer
+from dicom_node.domain.reach import Reach
 from dicom_node.store.overview import StudyLine, StudySheet
 
 
@@ -95,6 +96,25 @@ def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None
     console.print(table)
 
 
+def print_promises(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per transaction in which a peer asked whether its objects are kept."""
+    if not rows:
+        console.print("Nobody has asked for a Storage Commitment.")
+        return
+    table = Table("Asked", "By", "Objects", "Kept", "Not kept", "Report", "Tries", "Why")
+    for row in rows:
+        table.add_row(
+            _time(row["asked_at"]),
+            escape(f"{row['calling_ae']}@{row['address']}"),
+            str(len(row["objects"])),
+            *(str(row[name]) if row["reported_at"] else "" for name in ("committed", "failed")),
+            row["state"],
+            str(row["attempts"]),
+            escape(row["reason"]),
+        )
+    console.print(table)
+
+
 def print_peers(console: Console, peers: Sequence[Peer]) -> None:
     """One line per peer."""
     if not peers:
@@ -114,7 +134,7 @@ def print_peers(console: Console, peers: Sequence[Peer]) -> None:
 
 def _where_from(peer: Peer) -> str:
     """Where a peer may call from, and what it must show there."""
-    place = peer.address or "any"
+    place = (peer.address or "any") + (f", port {peer.port}" if peer.port else "")
     if not peer.certificate:
         return place
     short = peer.certificate[:19] + "…" if peer.certificate.startswith("sha") else peer.certificate
@@ -133,6 +153,44 @@ def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
             shown = ", ".join((row["certificate"], *row["certificate_names"]))
             console.print(f"    showed {shown}", markup=False)
         console.print(f"    {row['advice']}", markup=False)
+
+
+def print_destinations(
+    console: Console,
+    names: Sequence[str],
+    reaches: Mapping[str, Reach],
+    backlog: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """One line per destination: whether it is there, what waits, what is not proven."""
+    table = Table("Destination", "State", "Waiting", "Refused", "Held", "Not proven", "Why")
+    for name in names:
+        reach, line = reaches.get(name, Reach()), backlog.get(name, {})
+        states = line.get("states", {})
+        waiting = sum(states.get(state, 0) for state in ("waiting", "sent", "unknown"))
+        since = f"down since {_time(reach.down_since)}" if reach.down and reach.down_since else "up"
+        numbers = (waiting, states.get("refused", 0), states.get("held", 0))
+        unproven = str(line.get("unproven", 0))
+        table.add_row(name, since, *map(str, numbers), unproven, escape(reach.reason))
+    console.print(table)
+
+
+def print_undelivered(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per object that a destination refused, or that waits for a person."""
+    if not rows:
+        console.print("Nothing is refused or held.")
+        return
+    table = Table("Since", "Study", "Object", "Destination", "State", "Attempts", "Why")
+    for row in rows:
+        table.add_row(
+            _time(row["updated_at"]),
+            row["study_instance_uid"],
+            f"{row['role']} {row['key']}",
+            row["destination"],
+            row["state"],
+            str(row["attempts"]),
+            escape(row["reason"]),
+        )
+    console.print(table)
 
 
 def print_answers(

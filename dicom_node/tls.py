@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from dicom_node.certificates import check_key, described, read_certificates
+from dicom_node.destination_section import Destination
 from dicom_node.domain.certificate import Validity
 from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
-from dicom_node.sections import Destination, Tls
+from dicom_node.sections import Tls
 
 HANDSHAKE_S = 5.0
 LOOK_S = 2.0

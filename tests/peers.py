@@ -93,6 +93,9 @@ class Orthanc:
     def post(self, path: str, content: bytes | str) -> Any:
         return httpx.post(self.url + path, content=content, timeout=60).raise_for_status().json()
 
+    def delete(self, path: str) -> None:
+        httpx.delete(self.url + path, timeout=30).raise_for_status()
+
     def instances(self, study_uid: str) -> list[str]:
         query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_uid}}
         return list(self.post("/tools/find", json.dumps(query)))
@@ -201,7 +204,7 @@ class RunningNode:
     def sheet(self, study_uid: str) -> StudySheet | None:
         return self.ledger.overview.sheet(study_uid, self.settings.completeness.expected_views)
 
-    def wait_for_state(self, study_uid: str, *states: str, seconds: float = 90.0) -> StudySheet:
+    def wait_for_state(self, study_uid: str, *states: str, seconds: float = 180.0) -> StudySheet:
         """The study's sheet once it is in one of ``states``."""
 
         def there() -> StudySheet | None:
@@ -259,7 +262,7 @@ def running_node(
         assert process.poll() is None, (folder / "node.log").read_text()
         node = RunningNode(port, http_port, settings.data_dir, config, process, settings)
         if command == "up":
-            wait_until(lambda: node.ledger.workers.alive(30), "the worker", 120)
+            wait_until(lambda: node.ledger.workers.alive(30), "the worker", 240)
         yield node
         node.ledger.close()
         process.send_signal(signal.SIGTERM)

@@ -26,7 +26,8 @@ class Service(enum.Enum):
 
     STORE = "store"
     ECHO = "echo"
-    COMMITMENT = "commitment"  # tell us that our results are kept
+    COMMITMENT = "commitment"  # tell us that our results are kept; ask us whether its images are
+    MPPS = "mpps"  # tell us what it has made, so that we know when an exam is whole
 
 
 ALL = tuple(Service)
@@ -43,6 +44,7 @@ class Peer:
     certificate: str = ""  # sha256:… or a subject alternative name that it must show
     services: tuple[Service, ...] = ALL
     note: str = ""
+    port: int = 0  # at which it can be called; 0: it cannot
     source: str = "node.toml"
 
 

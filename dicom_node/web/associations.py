@@ -26,6 +26,7 @@ from dicom_node.web.forms import from_our_own_page, small_form
 from dicom_node.web.pages import rendered
 
 SHOWN = 100
+PROMISES_SHOWN = 20
 # PS3.8 Table 9-18.
 _ANSWERS = {
     -1: "not answered",
@@ -96,6 +97,7 @@ class AssociationPages:
             "strangers": self._strangers(peers),
             "rows": self._ledger.associations.newest(SHOWN),
             "shown": SHOWN,
+            "promises": self._ledger.promises.newest(PROMISES_SHOWN),
             "told": told,
             "now": self._clock(),
         }

@@ -67,8 +67,19 @@ class Health:
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
             replaced = self._ledger.fallbacks.counts()
             associations = self._ledger.associations.counts()
+            known = self._ledger.destinations
+            up = {name: not reach.down for name, reach in known.reaches().items()}
             text = metrics.exposition(
-                counts, bundles, self._version, replaced, associations, room, certificates
+                counts,
+                bundles,
+                self._version,
+                replaced,
+                associations,
+                room,
+                quarantined=len(list(self._archive.quarantine.iterdir())),
+                certificates=certificates,
+                audit_waiting=self._ledger.trail.backlog(),
+                post=metrics.Post(up=up, backlog=known.backlog()),
             )
         except LedgerError:
             text = metrics.exposition(None, (), self._version, room=room, certificates=certificates)

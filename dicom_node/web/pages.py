@@ -219,6 +219,7 @@ class Pages:
             self._shelf,
             workers=len(workers),
             destinations=len(self._settings.destinations),
+            archive=self._settings.archive,
         )
         categories = CATEGORIES if self._settings.assistance.birads else ()
         return {"page": page, "categories": categories}
@@ -247,5 +248,6 @@ def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, st
         ("objects refused", deliveries.get("refused", 0), "bad"),
         ("objects held", deliveries.get("held", 0), "warn"),
         ("objects replaced", deliveries.get("replaced", 0), "warn"),
+        *((f"files {fault}", number, "bad") for fault, number in counts["files"].items()),
     ]
     return [*always, *(figure for figure in sometimes if figure[1])]

@@ -72,6 +72,10 @@ STATES: dict[str, StateWords] = {
     ),
 }
 NO_DESTINATION = "No destination is configured: add one under [[destinations]] in node.toml."
+NO_TAKER = (
+    "No destination takes results of exams that came so: see profiles and senders under "
+    "[[destinations]] in node.toml. They stay here."
+)
 NO_WORKER = "No worker is running: start one with dicom-node worker, or everything with up."
 REFUSED = "A destination refuses result objects: see the table of result objects."
 HELD = (
@@ -157,6 +161,13 @@ _EVENTS = {
     ("job", "requeued"): "queued again",
     ("job", "withdrawn"): "results withdrawn",
     ("withdrawal", "note_written"): "rejection note written",
+    ("procedure", "begun"): "the modality began",
+    ("procedure", "continued"): "the modality goes on",
+    ("procedure", "completed"): "the modality is done",
+    ("procedure", "discontinued"): "the modality broke off",
+    ("pull", "all_here"): "missing images fetched",
+    ("pull", "try_again"): "images not fetched yet",
+    ("pull", "gave_up"): "images not fetched",
     ("delivery", "send"): "sending",
     ("delivery", "success"): "accepted",
     ("delivery", "transient"): "not accepted, tried later",
@@ -168,6 +179,8 @@ _EVENTS = {
     ("delivery", "commit"): "committed",
     ("delivery", "commit_failure"): "commitment refused",
     ("delivery", "found"): "found at the destination",
+    ("delivery", "not_found"): "accepted, yet not found",
+    ("delivery", "unproven"): "no proof to be had",
     ("delivery", "resend"): "to be sent again",
     ("delivery", "cancel"): "not sent any more",
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
@@ -12,10 +13,12 @@ from pynetdicom.association import Association
 
 from dicom_node.associate import see_rejection
 from dicom_node.callers import Callers
+from dicom_node.follow import Follower
 from dicom_node.listen import Port, secure_port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
 from dicom_node.store.keeping import Keeper
+from dicom_node.vouch import Voucher
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
 
@@ -34,6 +37,7 @@ class Door:
         self,
         folder: Path,
         peers: Sequence[Any] = (),
+        sections: Mapping[str, Any] = MappingProxyType({}),
         tls: dict[str, Any] | None = None,
         storage: dict[str, Any] | None = None,
         **listener: Any,
@@ -42,6 +46,7 @@ class Door:
             "listener": {"port": free_port(), **listener},
             "peers": list(peers),
             "tls": tls or {},
+            **sections,
         }
         if storage is not None:
             extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
@@ -50,7 +55,7 @@ class Door:
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
         self.keeper = Keeper(self.hospital.archive, self.hospital.ledger)
         self.keeper.start()
-        receiver = Receiver(
+        self.receiver = receiver = Receiver(
             self.hospital.archive,
             self.keeper,
             self.hospital.settings.input_rule,
@@ -65,7 +70,10 @@ class Door:
             turned_away=self.callers.turned_away,
             secure=secure_port(self.hospital.settings),
         )
-        self.port.open(self.callers.handlers())
+        guests = self.callers.guests
+        self.voucher = Voucher(self.hospital.archive, self.hospital.ledger, guests)
+        rooms = (self.callers, self.voucher, Follower(self.hospital.ledger, lambda: None))
+        self.port.open([handler for room in rooms for handler in room.handlers()])
 
     def close(self) -> None:
         """Stop listening, then writing."""
