@@ -15,7 +15,9 @@ from prometheus_client.registry import Collector
 from dicom_node.domain.association import Ending
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
+from dicom_node.domain.procedure import ProcedureState
 from dicom_node.domain.promise import PromiseState
+from dicom_node.domain.pull import PullState
 from dicom_node.domain.study import StudyState
 from dicom_node.store.disk import Room
 
@@ -23,7 +25,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
 _KNOWN: Mapping[str, type[Enum]] = {
     "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
-    "promises": PromiseState,
+    "promises": PromiseState, "procedures": ProcedureState, "pulls": PullState,
 }  # fmt: skip
 _HELP = {
     "instances": "Received instances by state",
@@ -31,6 +33,8 @@ _HELP = {
     "jobs": "Analyses by state, one for each revision of a study",
     "deliveries": "Result objects on their way to destinations, by state",
     "promises": "Storage Commitments that were asked of the node, by state of the report",
+    "procedures": "Steps that modalities perform (MPPS), by state",
+    "pulls": "Orders to fetch images from a PACS, by state",
 }
 
 

@@ -135,7 +135,8 @@ class Overview:
         with self._database.read() as connection:
             tables = {
                 "instances": t.instances, "studies": t.studies, "jobs": t.jobs,
-                "deliveries": t.deliveries, "promises": s.promises,
+                "deliveries": t.deliveries, "promises": s.promises, "pulls": s.pulls,
+                "procedures": s.procedures,
             }  # fmt: skip
             return {
                 name: {
