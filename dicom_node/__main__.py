@@ -15,13 +15,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicom_node import caller_commands, peer_commands
+from dicom_node import audit_commands, caller_commands, destination_commands, peer_commands
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
+from dicom_node.doctor.command import doctor
 from dicom_node.domain.assessment import category_of
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
-from dicom_node.logs import configure
+from dicom_node.logs import configure, guard_process
 from dicom_node.lookup import existing_ledger, find, one_study, open_ledger
 from dicom_node.node import Node
 from dicom_node.peer_commands import Config
@@ -52,11 +53,14 @@ class Confirm(Enum):
 
     NONE = "none"
     COMMITMENT = "commitment"
+    QUERY = "query"
+    BOTH = "both"
 
 
 def _settings(config: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
     settings = load_settings(config or config_file(), overrides)
     configure(settings.logs.level)
+    guard_process()
     return settings
 
 
@@ -139,7 +143,7 @@ def check(config: Config = None) -> None:
             "Note: [[peers]] is empty; unless `dicom-node peers add` has listed somebody, everyone "
             f"who calls {settings.listener.ae_title} may come in."
         )
-    for destination in settings.destinations:
+    for destination in settings.addressees:
         console.print(f"Results go to {describe(destination)}, proof: {destination.confirm}.")
 
 
@@ -218,9 +222,12 @@ def resend(
 
 app.command()(withdraw)
 app.command()(sweep)
+app.command()(doctor)
 app.command()(caller_commands.associations)
 app.command()(caller_commands.commitments)
+app.command()(destination_commands.undelivered)
 app.add_typer(caller_commands.peers, name="peers")
+app.add_typer(audit_commands.audit, name="audit")
 for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send, peer_commands.pull):
     app.command()(talk)
 

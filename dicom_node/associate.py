@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
@@ -16,7 +17,10 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.errors import ConfigurationError, NothingAccepted, PeerError
+from dicom_node.push import CallingAE
+from dicom_node.sections import Tls
 from dicom_node.settings import Destination
+from dicom_node.tls import client_context, trouble_with
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
@@ -38,7 +42,7 @@ def association(
         When the peer cannot be reached or refuses, with its own reason in words.
 
     """
-    ae = AE(ae_title=calling_ae)
+    ae = CallingAE(ae_title=calling_ae)
     ae.connection_timeout = CONNECT_S
     ae.acse_timeout = CONNECT_S
     ae.dimse_timeout = ANSWER_S
@@ -50,6 +54,7 @@ def association(
         ae_title=destination.ae_title,
         ext_neg=list(roles),
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
+        tls_args=_secured(destination),
     )
     if not assoc.is_established:
         if assoc.rejected_contexts:
@@ -62,6 +67,16 @@ def association(
             assoc.release()
 
 
+def _secured(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
+    """What the library needs to speak TLS; the files are read anew for each association."""
+    if not destination.tls:
+        return None
+    try:
+        return client_context(destination), destination.host
+    except ConfigurationError as error:
+        raise PeerError(f"{describe(destination)}: {error}") from None
+
+
 def send_at_once(event: evt.Event) -> None:
     """Switch Nagle's algorithm off: it holds the last packet of each message back for 40 ms."""
     transport = event.assoc.dul.socket
@@ -71,12 +86,16 @@ def send_at_once(event: evt.Event) -> None:
 
 def describe(destination: Destination) -> str:
     """``name (AE@host:port)``: how messages name a destination."""
+    if destination.kind == "dicomweb":
+        return f"{destination.name} ({destination.url})"
     peer = f"{destination.ae_title}@{destination.host}:{destination.port}"
     return peer if destination.name == peer else f"{destination.name} ({peer})"
 
 
-def peer(text: str, name: str | None = None, confirm: str = "none") -> Destination:
-    """``AE@host:port`` as a destination.
+def peer(
+    text: str, name: str | None = None, confirm: str = "none", tls: Tls | None = None
+) -> Destination:
+    """``AE@host:port`` as a destination; with ``tls``, over TLS as who we are there.
 
     Raises
     ------
@@ -90,9 +109,12 @@ def peer(text: str, name: str | None = None, confirm: str = "none") -> Destinati
         raise ConfigurationError(f"{text!r} is no peer; write AE@host:port, as PACS@10.0.0.5:104")
     values = {"name": name or text, "ae_title": ae_title, "host": host, "port": port}
     try:
-        return Destination.model_validate({**values, "confirm": confirm})
+        made = Destination.model_validate({**values, "confirm": confirm, "tls": tls is not None})
     except ValueError as error:
         raise ConfigurationError(f"{text!r} is no peer: {error}") from None
+    if tls is not None:
+        made.called_by(tls)
+    return made
 
 
 def echo(destination: Destination, calling_ae: str) -> None:
@@ -128,4 +150,6 @@ def _why(assoc: Association, destination: Destination) -> str:
     except OSError as error:
         reason = error.strerror or str(error)
         return f"cannot connect ({reason}); check address, port and firewall, that the peer is up"
+    if destination.tls and (trouble := trouble_with(destination)):
+        return f"no TLS: {trouble}"
     return "the peer hung up; check that it is a DICOM node and knows this AE title"

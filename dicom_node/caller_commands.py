@@ -59,6 +59,9 @@ def add_peer(
     name: Annotated[str, typer.Option(help="Short name; default: the AE title")] = "",
     called: Annotated[list[str] | None, typer.Option(help="Title of ours it may call")] = None,
     service: Annotated[list[Service] | None, typer.Option(help="What it may do")] = None,
+    certificate: Annotated[
+        str, typer.Option(help="SHA-256 fingerprint or subject alternative name that it must show")
+    ] = "",
     note: Annotated[str, typer.Option(help="For people")] = "",
     port: Annotated[int, typer.Option(help="Port to call it back at, for commitments")] = 0,
     config: Config = None,
@@ -73,6 +76,7 @@ def add_peer(
             ae_title=ae_title,
             address=address,
             called_ae=tuple(called or ()),
+            certificate=certificate,
             services=tuple(service or ALL),
             note=note,
             port=port,
@@ -98,7 +102,7 @@ def remove_peer(
 ) -> None:
     """Let a peer in no more that was added by command or on the page."""
     settings, ledger = existing_ledger(config, data)
-    ledger.peers.remove(name)
+    ledger.peers.remove(name, f"cli {getpass.getuser()}")
     console.print(f"{name}: may not come in any more.", markup=False)
     if not ledger.peers.all() and not settings.peers:
         console.print("Note: it was the last on the list; everybody may come in from now on.")

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary, WeakSet
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
-from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
     ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
@@ -20,8 +19,6 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 )
 
 from dicom_node.domain.association import (
-    UNANSWERED,
-    Contexts,
     End,
     Ending,
     House,
@@ -35,8 +32,11 @@ from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
+from dicom_node.visits import visit_of
 from dicom_node.wire.acceptor import faults_of
 
+LOOK_S = 5.0
+LOST_AFTER_S = 10.0  # one that has just been opened may not have its number here yet
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
 # PS3.8 Table 9-21: result, source, diagnostic.
@@ -82,6 +82,20 @@ class Callers:
         """Where the objects of an association are counted."""
         with self._lock:
             return self._tallies.get(assoc) or Tally()
+
+    def tick(self) -> float:
+        """Close in the ledger what has ended without its end being written; seconds to the next.
+
+        The database may have been away at that moment, and an exam waits for its sender to go.
+        """
+        with self._lock:
+            entries = [tally.association_id for tally in self._tallies.values()]
+        alive = [entry.id for entry in entries if entry is not None and entry.id is not None]
+        lost = self._ledger.associations.close_lost(alive, older_than_s=LOST_AFTER_S)
+        if lost:
+            self._log.warning("ends of associations were not recorded", count=lost)
+            self._left()
+        return LOOK_S
 
     def admits(self, address: str) -> bool:
         """Whether somebody at this IP address may connect at all; asked before any thread."""
@@ -237,44 +251,3 @@ def _service(abstract_syntax: str) -> Service:
         ModalityPerformedProcedureStep: Service.MPPS,
     }
     return others.get(abstract_syntax, Service.STORE)
-
-
-def visit_of(assoc: Association) -> Visit:
-    """Who came, what was proposed and, once that is known, what was answered."""
-    request = cast("A_ASSOCIATE", assoc.requestor.primitive)
-    answers = {
-        context.context_id: context
-        for context in (*assoc.accepted_contexts, *assoc.rejected_contexts)
-    }
-    proposed = [
-        (context, answers.get(context.context_id))
-        for context in request.presentation_context_definition_list
-    ]
-    return Visit(
-        called_ae=plain(request.called_ae_title),
-        calling_ae=plain(request.calling_ae_title),
-        address=str(assoc.requestor.address),
-        contexts=_contexts(proposed),
-    )
-
-
-def plain(text: object, longest: int = 16) -> str:
-    """An AE title or UID as anybody may send it, harmless to databases, logs, terminals."""
-    return "".join(c if " " <= c <= "~" else "?" for c in str(text).strip())[:longest]
-
-
-def _contexts(
-    proposed: list[tuple[PresentationContext, PresentationContext | None]],
-) -> tuple[Contexts, ...]:
-    """Contexts that differ only in their class, put together: senders propose up to 128."""
-    groups: dict[tuple[tuple[str, ...], int, str], dict[str, None]] = {}
-    for context, answer in proposed:
-        syntaxes = tuple(plain(uid, 64) for uid in context.transfer_syntax)
-        result = UNANSWERED if answer is None or answer.result is None else answer.result
-        accepted = "" if answer is None or result else str(answer.transfer_syntax[0])
-        key = (syntaxes, result, accepted)
-        groups.setdefault(key, {})[plain(context.abstract_syntax, 64)] = None
-    return tuple(
-        Contexts(classes=tuple(classes), syntaxes=syntaxes, result=result, accepted=accepted)
-        for (syntaxes, result, accepted), classes in groups.items()
-    )

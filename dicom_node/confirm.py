@@ -13,10 +13,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 )
 
 from dicom_node.associate import association, demand_success
+from dicom_node.destination_section import Destination
 from dicom_node.domain.dimse import UNCOMPRESSED
-from dicom_node.errors import LedgerError, PeerError
+from dicom_node.errors import LedgerError, NothingAccepted, PeerError
 from dicom_node.logs import logger
-from dicom_node.settings import Destination
 from dicom_node.store.commitments import Request
 from dicom_node.store.ledger import Ledger
 
@@ -33,7 +33,7 @@ class Confirmer:
     def __init__(
         self, destinations: Sequence[Destination], calling_ae: str, ledger: Ledger
     ) -> None:
-        self._destinations = [d for d in destinations if d.confirm == "commitment"]
+        self._destinations = [d for d in destinations if d.needs_commitment]
         self._calling_ae = calling_ae
         self._ledger = ledger
         self._log = logger("confirm")
@@ -46,8 +46,12 @@ class Confirmer:
     def tick(self) -> float:
         """Ask for what was accepted and not yet committed; seconds until the next look."""
         for destination in self._destinations:
-            for request in self._ledger.commitments.due(destination.name):
-                self._ask(destination, request)
+            name = destination.name
+            if not self._ledger.destinations.reach(name)[0].down:
+                for request in self._ledger.commitments.due(name):
+                    self._ask(destination, request)
+            hours = destination.confirm_by_hours
+            self._give_up(destination, f"no commitment was reported within {hours:g} h")
         return LOOK_S
 
     def _ask(self, destination: Destination, request: Request) -> None:
@@ -63,10 +67,25 @@ class Confirmer:
                 )
                 demand_success(destination, "commitment request", status)
                 self._reported.wait(SAME_ASSOCIATION_S)
-        except (PeerError, ValueError) as error:
-            # ValueError: the peer accepted the association but not the context.
+        except NothingAccepted as error:
+            self._not_asked(destination, str(error))
+            words = f"{destination.name} offers no Storage Commitment"
+            self._give_up(destination, words, lacking=True)
+        except PeerError as error:
+            self._not_asked(destination, str(error))
+
+    def _not_asked(self, destination: Destination, reason: str) -> None:
+        self._log.warning("commitment not asked", destination=destination.name, reason=reason)
+
+    def _give_up(self, destination: Destination, reason: str, *, lacking: bool = False) -> None:
+        """End this rung where its time is over, or the service was missing again and again."""
+        within_s = destination.confirm_by_hours * 3600.0
+        ended = self._ledger.proofs.give_up(
+            destination.name, "commitment", reason, within_s=within_s, lacking=lacking
+        )
+        if ended:
             self._log.warning(
-                "commitment not asked", destination=destination.name, reason=str(error)
+                "proof ended", destination=destination.name, objects=ended, reason=reason
             )
 
     def report(self, event: evt.Event) -> tuple[int, None]:
@@ -97,7 +116,7 @@ class Confirmer:
             self._log.warning("report on an unknown transaction")
             return
         job_id, destination = found
-        self._ledger.deliveries.confirm(job_id, destination, committed, failed)
+        self._ledger.proofs.confirm(job_id, destination, committed, failed)
         self._log.info("confirmed", job=job_id, destination=destination, reason=words)
         self._reported.set()
 

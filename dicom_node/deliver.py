@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from pydicom import dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import _config
-from pynetdicom.association import Association
-from pynetdicom.presentation import build_context
-
-from dicom_node.associate import association
-from dicom_node.domain.delivery import DeliveryEvent, DeliveryState, Outcome, outcome_of
-from dicom_node.domain.offers import class_words
-from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
+from dicom_node.carry import DicomCarrier, not_taken
+from dicom_node.destination_section import Destination
+from dicom_node.dicomweb import WebCarrier
+from dicom_node.domain.delivery import DeliveryEvent, DeliveryState, Outcome
+from dicom_node.errors import NothingAccepted, PeerError
+from dicom_node.images_first import ImagesFirst
 from dicom_node.logs import logger
 from dicom_node.recheck import Recheck
-from dicom_node.settings import Destination
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Parcel
 from dicom_node.store.ledger import Ledger
 
 LOOK_S = 0.2
+
+
+class Carrier(Protocol):
+    """How objects travel: over an association, or over the web."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next object can be sent."""
+
+    def open(self, sop_classes: Collection[str]) -> bool:
+        """Get ready to send objects of these classes; whether a connection was made for it."""
+
+    def send(self, parcel: Parcel) -> Outcome:
+        """Send one object."""
+
+    def rest(self) -> None:
+        """Nothing is to be sent now."""
+
+    def close(self) -> None:
+        """End whatever is open."""
+
+    def probe(self) -> None:
+        """Ask whether the destination is there; a ``PeerError`` says that it is not."""
 
 
 class Deliverer:
@@ -37,95 +56,104 @@ class Deliverer:
         delivered: Callable[[], None],
     ) -> None:
         self._destination = destination
-        self._calling_ae = calling_ae
-        self._archive = archive
         self._ledger = ledger
         self._delivered = delivered
         self._recheck = Recheck(destination, calling_ae, archive, ledger)
+        self._images = ImagesFirst(destination, calling_ae, ledger)
+        self._carrier: Carrier = (
+            WebCarrier(destination, archive)
+            if destination.kind == "dicomweb"
+            else DicomCarrier(destination, calling_ae, archive)
+        )
         self._log = logger("deliver").bind(destination=destination.name)
-        # The stored bytes go out as they are: what is sent twice is the same object.
-        _config.STORE_SEND_CHUNKED_DATASET = True
 
     def tick(self) -> float:
         """Send what is due of one job; seconds until the next look."""
+        if self._is_down():
+            return LOOK_S
         due = self._ledger.deliveries.due(self._destination.name)
         if not due:
+            self._carrier.rest()
             return LOOK_S
-        parcels = self._recheck.passed(due)
+        try:
+            parcels, remark = self._images.passed(due)
+        except PeerError as error:
+            self._not_reached(due, str(error))
+            return 0.0
+        parcels = self._recheck.passed(parcels)
         if parcels:
-            self._deliver(parcels)
+            self._deliver(parcels, remark)
+            if not self._destination.keep_open_s:
+                self._carrier.close()
         self._delivered()
         return 0.0
 
-    def _deliver(self, parcels: Sequence[Parcel]) -> None:
-        sop_classes = sorted({parcel.sop_class_uid for parcel in parcels})
-        contexts = [
-            build_context(sop_class, syntax)
-            for sop_class in sop_classes
-            # A context each: a peer may take either, and our files are explicit VR little endian.
-            for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-        ]
+    def close(self) -> None:
+        """Release what is kept open; call once nobody ticks any more."""
+        self._carrier.close()
+
+    def _is_down(self) -> bool:
+        """Whether the destination is taken for down; a probe, when one is due, finds it again."""
+        name = self._destination.name
+        reach, at = self._ledger.destinations.reach(name)
+        if reach.probe_at is None:
+            return False
+        self._carrier.close()
+        if at < reach.probe_at:
+            return True
         try:
-            with association(self._destination, self._calling_ae, contexts) as assoc:
-                self._send_all(assoc, parcels)
+            self._carrier.probe()
+        except PeerError as error:
+            self._ledger.destinations.unreached(name, str(error))
+            self._ledger.deliveries.down(name, str(error), self._destination.patience)
+            return True
+        self._ledger.destinations.answered(name)
+        down_s = at - (reach.down_since or at)
+        self._log.info("destination back", reason=f"after {down_s:.0f} s")
+        return False
+
+    def _deliver(self, parcels: Sequence[Parcel], remark: str) -> None:
+        try:
+            new = self._carrier.open({parcel.sop_class_uid for parcel in parcels})
         except NothingAccepted:
+            self._ledger.destinations.reached(self._destination.name)
             for parcel in parcels:
                 if self._ledger.deliveries.begin(parcel):
-                    self._end(parcel, _not_taken(parcel))
+                    self._end(parcel, not_taken(parcel.sop_class_uid))
+            return
         except PeerError as error:
-            outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
-            self._ledger.deliveries.postpone(parcels, outcome)
-            self._log.warning("destination not reached", reason=str(error), objects=len(parcels))
+            self._not_reached(parcels, str(error))
+            return
+        if new:
+            self._ledger.destinations.reached(self._destination.name)
+        self._send(parcels, remark)
 
-    def _send_all(self, assoc: Association, parcels: Sequence[Parcel]) -> None:
+    def _send(self, parcels: Sequence[Parcel], remark: str) -> None:
         for parcel in parcels:
-            if not assoc.is_established:
+            if not self._carrier.is_open:
                 return  # the rest is still due and goes out on the next association
-            if self._ledger.deliveries.begin(parcel):  # else newer ones came, or it is withdrawn
-                self._end(parcel, self._send(assoc, parcel))
+            # Not begun: newer ones came, or it is withdrawn.
+            if self._ledger.deliveries.begin(parcel, remark):
+                self._end(parcel, self._carrier.send(parcel))
+
+    def _not_reached(self, parcels: Sequence[Parcel], reason: str) -> None:
+        outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
+        self._ledger.deliveries.postpone(parcels, outcome, self._destination.patience)
+        reach = self._ledger.destinations.unreached(self._destination.name, reason)
+        words = "destination down" if reach.down else "destination not reached"
+        self._log.warning(words, reason=reason, objects=len(parcels))
 
     def _end(self, parcel: Parcel, outcome: Outcome) -> None:
         """Write down an attempt; others go in place of what is not taken."""
         if outcome.not_taken:
             outcome = replace(outcome, instead=self._destination.instead_of(parcel.role))
-        state = self._ledger.deliveries.end(parcel, outcome)
+        state = self._ledger.deliveries.end(parcel, outcome, self._destination.patience)
         ended = state in {DeliveryState.REFUSED, DeliveryState.REPLACED}
         (self._log.warning if ended else self._log.info)(
             state.value if ended else "sent",
             job=parcel.job_id,
             sop_instance=parcel.sop_instance_uid,
             state=outcome.event.value,
-            reason=outcome.reason,
+            # Not the reason: a destination's Error Comment may name the patient.
+            status="none" if outcome.status is None else f"0x{outcome.status:04X}",
         )
-
-    def _send(self, assoc: Association, parcel: Parcel) -> Outcome:
-        accepted = [
-            context
-            for context in assoc.accepted_contexts
-            if context.abstract_syntax == UID(parcel.sop_class_uid)
-        ]
-        if not accepted:
-            return _not_taken(parcel)
-        try:
-            self._archive.read(parcel.sha256)
-        except ArchiveError as error:
-            return Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=str(error))
-        as_stored = any(ExplicitVRLittleEndian in context.transfer_syntax for context in accepted)
-        path = self._archive.path(parcel.sha256)
-        try:
-            # A peer that knows only implicit VR gets the same data set written anew.
-            answer = assoc.send_c_store(path if as_stored else dcmread(path))
-        except Exception as error:  # noqa: BLE001 - the edge of the wire: the parcel must not stay SENT
-            reason = f"{type(error).__name__}: {error}"
-            return Outcome(event=DeliveryEvent.NO_ANSWER, status=None, reason=reason)
-        status = int(answer.Status) if "Status" in answer else None
-        outcome = outcome_of(status, str(answer.get("ErrorComment") or ""))
-        return _not_taken(parcel, outcome) if outcome.not_taken else outcome
-
-
-def _not_taken(parcel: Parcel, outcome: Outcome | None = None) -> Outcome:
-    """The class is not taken: no presentation context for it, or the answer says so."""
-    reason = f"does not take {class_words(parcel.sop_class_uid)}"
-    if outcome is not None:
-        return replace(outcome, reason=f"{reason}, {outcome.reason}")
-    return Outcome(event=DeliveryEvent.REFUSAL, status=None, reason=reason, not_taken=True)

@@ -8,7 +8,6 @@ from typing import Any, cast
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
-from dicom_node.callers import plain
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.procedure import (
     IllegalProcedureEventError,
@@ -20,6 +19,7 @@ from dicom_node.domain.procedure import (
 from dicom_node.errors import LedgerError
 from dicom_node.logs import logger
 from dicom_node.store.ledger import Ledger
+from dicom_node.visits import plain
 
 # PS3.7 C.5, PS3.4 F.7.2.
 SUCCESS, PROCESSING_FAILURE, NO_SUCH_INSTANCE = 0x0000, 0x0110, 0x0112

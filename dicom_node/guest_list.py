@@ -31,7 +31,8 @@ class GuestList:
                 port=destination.port,
                 source="destination",
             )
-            for destination in settings.destinations
+            for destination in settings.addressees
+            if destination.kind == "dicom"
         )
         self._ledger = ledger
         self._added: tuple[Peer, ...] = ()

@@ -14,6 +14,7 @@ class Listener(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
     port: Port = Field(11112, description="TCP port of the C-STORE listener")
+    plain: bool = Field(default=True, description="Whether that port, without TLS, is open")
     ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
     ae_titles: dict[AeTitle, Literal["clinical", "test", "replay"]] = Field(
         default_factory=dict, description="Further AE titles of ours, each with what it is for"

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from dicom_node.errors import FapsNodeError
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 
 AFTER_AN_ERROR_S = 2.0
 
@@ -49,5 +49,5 @@ class Loop(threading.Thread):
         except FapsNodeError as error:
             self._log.warning("tick failed", code=error.code, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the edge of a stage: it must go on
-            self._log.error("tick failed unexpectedly", error=error, reason=str(error))
+            self._log.error("tick failed unexpectedly", error=error, reason=in_words(error))
         return AFTER_AN_ERROR_S

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
@@ -13,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from dicom_node.domain.association import Ending
+from dicom_node.domain.certificate import Certificate
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
 from dicom_node.domain.procedure import ProcedureState
@@ -20,22 +23,65 @@ from dicom_node.domain.promise import PromiseState
 from dicom_node.domain.pull import PullState
 from dicom_node.domain.study import StudyState
 from dicom_node.store.disk import Room
+from dicom_node.store.verification import FileFault
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
 _KNOWN: Mapping[str, type[Enum]] = {
     "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
     "promises": PromiseState, "procedures": ProcedureState, "pulls": PullState,
+    "files": FileFault,
 }  # fmt: skip
 _HELP = {
     "instances": "Received instances by state",
     "studies": "Studies by state",
     "jobs": "Analyses by state, one for each revision of a study",
     "deliveries": "Result objects on their way to destinations, by state",
+    "files": "Files of images and results that are missing or have changed on the disk",
     "promises": "Storage Commitments that were asked of the node, by state of the report",
     "procedures": "Steps that modalities perform (MPPS), by state",
     "pulls": "Orders to fetch images from a PACS, by state",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """How each destination is."""
+
+    up: Mapping[str, bool] = field(default_factory=dict)
+    backlog: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as the ledger tells it
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge for each question that an alarm may ask about a destination."""
+        told: tuple[tuple[str, str, Mapping[str, float]], ...] = (
+            ("up", "Whether the destination is there, as far as is known", self.up),
+            (
+                "oldest_seconds", "How long the oldest undelivered object has waited",
+                {name: line["oldest_s"] for name, line in self.backlog.items()},
+            ),
+        )  # fmt: skip
+        for name, help_text, values in told:
+            gauge = GaugeMetricFamily(
+                f"faps_node_destination_{name}", help_text, labels=["destination"]
+            )
+            for destination, value in sorted(values.items()):
+                gauge.add_metric([destination], float(value))
+            yield gauge
+        by_state = GaugeMetricFamily(
+            "faps_node_deliveries_by_destination",
+            "Result objects by destination and state",
+            labels=["destination", "state"],
+        )
+        unproven = GaugeMetricFamily(
+            "faps_node_deliveries_unproven",
+            "Result objects of which a proof asked for cannot be had",
+            labels=["destination"],
+        )
+        for destination, line in sorted(self.backlog.items()):
+            for state, number in sorted(line["states"].items()):
+                by_state.add_metric([destination, state], number)
+            unproven.add_metric([destination], line["unproven"])
+        yield from (by_state, unproven)
 
 
 class _LedgerNumbers(Collector):
@@ -47,9 +93,11 @@ class _LedgerNumbers(Collector):
         bundles: Iterable[str],
         replaced: Mapping[tuple[str, str], int],
         associations: Mapping[str, int],
+        post: Post,
         *,
         ledger_up: bool,
     ) -> None:
+        self._post = post
         self._associations = associations
         self._counts = counts
         self._replaced = replaced
@@ -66,7 +114,7 @@ class _LedgerNumbers(Collector):
         for table, help_text in _HELP.items():
             gauge = GaugeMetricFamily(f"faps_node_{table}", help_text, labels=["state"])
             known = _KNOWN.get(table)
-            zeros = {str(state.value): 0 for state in known} if known else {}
+            zeros = {str(state.value): 0 for state in known if state.value} if known else {}
             for state, number in sorted((zeros | dict(self._counts.get(table, {}))).items()):
                 gauge.add_metric([state], number)
             yield gauge
@@ -78,6 +126,7 @@ class _LedgerNumbers(Collector):
         for (destination, role), number in sorted(self._replaced.items()):
             fallbacks.add_metric([destination, role], number)
         yield fallbacks
+        yield from self._post.collect()
         yield self._endings()
         workers = GaugeMetricFamily(
             "faps_node_workers_alive", "Workers heard of lately", value=self._bundles.total()
@@ -105,8 +154,9 @@ class _LedgerNumbers(Collector):
 class _Disk(Collector):
     """The room on the data folder's disk."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, quarantined: int) -> None:
         self._room = room
+        self._quarantined = quarantined
 
     def collect(self) -> Iterable[Metric]:
         """Free bytes, and whether nothing is received for want of them."""
@@ -117,6 +167,47 @@ class _Disk(Collector):
             "faps_node_disk_short",
             "Whether images are refused because the disk is too full",
             float(bool(self._room.shortage)),
+        )
+        yield GaugeMetricFamily(
+            "faps_node_quarantined_files",
+            "Files that no row named, set aside in the data folder",
+            self._quarantined,
+        )
+
+
+class _Certificates(Collector):
+    """Until when the certificates are valid that the settings name."""
+
+    def __init__(self, certificates: Sequence[Certificate]) -> None:
+        self._certificates = certificates
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge for each; `(x - time()) / 86400` is days left."""
+        gauge = GaugeMetricFamily(
+            "faps_node_certificate_not_after_seconds",
+            "When a certificate expires, in seconds since 1970; use is the setting of its file",
+            labels=["use", "fingerprint"],
+        )
+        # A file may name one twice, and a label set may stand here once.
+        for (use, short), until in {
+            (one.use, one.fingerprint[:16]): one.not_after for one in self._certificates
+        }.items():
+            gauge.add_metric([use, short], until)
+        yield gauge
+
+
+class _Audit(Collector):
+    """The audit trail."""
+
+    def __init__(self, waiting: int) -> None:
+        self._waiting = waiting
+
+    def collect(self) -> Iterable[Metric]:
+        """How many events the audit repository was not told of yet."""
+        yield GaugeMetricFamily(
+            "faps_node_audit_waiting",
+            "Sealed events that wait to be handed over; without audit.host, all there are",
+            self._waiting,
         )
 
 
@@ -140,6 +231,10 @@ def exposition(
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
     associations: Mapping[str, int] = MappingProxyType({}),
     room: Room | None = None,
+    quarantined: int = 0,
+    certificates: Sequence[Certificate] = (),
+    post: Post | None = None,
+    audit_waiting: int | None = None,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -150,10 +245,21 @@ def exposition(
     """
     registry = CollectorRegistry()
     registry.register(
-        _LedgerNumbers(counts or {}, bundles, replaced, associations, ledger_up=counts is not None)
+        _LedgerNumbers(
+            counts or {},
+            bundles,
+            replaced,
+            associations,
+            post or Post(),
+            ledger_up=counts is not None,
+        )
     )
     registry.register(_Build(version))
+    if audit_waiting is not None:
+        registry.register(_Audit(audit_waiting))
     if room is not None:
-        registry.register(_Disk(room))
+        registry.register(_Disk(room, quarantined))
+    if certificates:
+        registry.register(_Certificates(certificates))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

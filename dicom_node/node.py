@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 
 import uvicorn
 
 from dicom_node.assemble import Assembler
+from dicom_node.attest import Attester
 from dicom_node.callers import Callers
+from dicom_node.certificates import ExpiryWatch
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
+from dicom_node.destination_section import Destination
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
-from dicom_node.errors import ConfigurationError
+from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.follow import Follower
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
 from dicom_node.pull import Puller
 from dicom_node.receive import Receiver
 from dicom_node.retain import Retainer
+from dicom_node.see import Seer
 from dicom_node.settings import Settings, write_effective
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
@@ -29,6 +34,8 @@ from dicom_node.store.folder_lock import hold
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
+from dicom_node.store.owners import owner_name
+from dicom_node.verify import Verifier
 from dicom_node.vouch import Voucher
 from dicom_node.web.app import make_app
 from dicom_node.withdraw import Withdrawer
@@ -53,7 +60,10 @@ class Node:
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
         self._port: Port | None = None
         self._loops: list[Loop] = []
+        self._expiry = ExpiryWatch(settings)
+        self._postmen: list[Deliverer] = []
         self._page = _Page(settings, self.ledger, self.archive)
+        self._attester = Attester(settings, self.ledger)
 
     def start(self) -> None:
         """Bring everything up; the port opens last, when all that it needs is there.
@@ -67,6 +77,7 @@ class Node:
         self._prepare_ledger()
         self.archive.sweep()
         self.ledger.associations.close_lost()
+        self._note("started")
         if self._queue is not None:
             self._queue.start()
         try:
@@ -91,21 +102,24 @@ class Node:
         dispatch = Loop("dispatch", Dispatcher(settings, ledger).tick)
         assembler = Assembler(ledger, settings.completeness.rule(), dispatch.wake)
         assemble = Loop("assemble", assembler.tick)
-        confirmer = Confirmer(settings.destinations, calling_ae, ledger)
-        confirm = Loop("confirm", confirmer.tick)
         callers = Callers(settings, ledger, assemble.wake)
         voucher = Voucher(self.archive, ledger, callers.guests)
         plan = Loop("plan", self._plan)
         housekeep = Loop("housekeep", self._housekeep)
-        withdraw = Loop("withdraw", Withdrawer(settings.destinations, self.archive, ledger).tick)
+        withdraw = Loop("withdraw", Withdrawer(settings.addressees, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
+        verify = Loop("verify", Verifier(settings.storage, self.archive, ledger).tick)
         vouch = Loop("vouch", voucher.tick)
-        self._loops = [dispatch, assemble, confirm, plan, withdraw, housekeep, retain, vouch]
-        for destination in settings.destinations:
-            postman = Deliverer(destination, calling_ae, self.archive, ledger, confirm.wake)
-            self._loops.append(Loop(f"deliver {destination.name}", postman.tick))
+        audit = Loop("audit", self._attester.tick)
+        self._loops = [dispatch, assemble, plan, withdraw, housekeep, retain, verify, vouch, audit]
+        ledger.destinations.forget(frozenset(one.name for one in settings.addressees))
+        for destination in settings.addressees:
+            self._loops += self._post(destination)
+        self._loops.append(Loop("callers", callers.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
+        if self._queue is not None:
+            self._loops.append(Loop("queue", self._queue.tick))
         self._keeper.start()
         receiver = Receiver(
             self.archive,
@@ -123,20 +137,33 @@ class Node:
             receiver.begin,
             admits=callers.admits,
             turned_away=callers.turned_away,
+            secure=secure_port(settings),
         )
-        rooms = (callers, confirmer, voucher, Follower(ledger, assemble.wake))
+        reports = Confirmer((), calling_ae, ledger)
+        rooms = (callers, reports, voucher, Follower(ledger, assemble.wake))
         self._port.open([handler for room in rooms for handler in room.handlers()])
+
+    def _post(self, destination: Destination) -> list[Loop]:
+        """The loops of one destination: each has its own, so that none waits for another."""
+        name, calling_ae = destination.name, self.settings.listener.ae_title
+        loops = []
+        if destination.needs_commitment:
+            confirmer = Confirmer([destination], calling_ae, self.ledger)
+            loops.append(Loop(f"confirm {name}", confirmer.tick))
+        if destination.needs_sight:
+            seer = Seer(destination, calling_ae, self.archive, self.ledger)
+            loops.append(Loop(f"see {name}", seer.tick))
+
+        def delivered() -> None:
+            self._wake(loops)
+
+        postman = Deliverer(destination, calling_ae, self.archive, self.ledger, delivered)
+        self._postmen.append(postman)
+        return [*loops, Loop(f"deliver {name}", postman.tick)]
 
     def _plan(self) -> float:
         """Make deliveries of the results of jobs that have just ended."""
-        plans = [
-            Plan(
-                name=destination.name,
-                roles=destination.roles,
-                needs_commitment=destination.confirm == "commitment",
-            )
-            for destination in self.settings.destinations
-        ]
+        plans = plans_of(self.settings)
         if self.ledger.deliveries.plan(plans):
             self._wake(loop for loop in self._loops if loop.name.startswith("deliver"))
         return PLAN_S
@@ -147,6 +174,7 @@ class Node:
         if swept:
             self._log.warning("spool swept", count=swept)
         self.ledger.associations.prune()
+        self._expiry.tick()
         late = self.ledger.clock.set_right(self.settings.worker.lease_s)
         if late:
             self._log.warning("the database's clock was set back", count=late)
@@ -169,12 +197,43 @@ class Node:
             self._worker.stop()
         for loop in self._loops:
             loop.join(STOP_S)
+        for postman in self._postmen:
+            postman.close()
         self._page.stop()
         if self._queue is not None:
             self._queue.stop()
+        self._close_the_trail()
         self.ledger.close()
         self._lock.close()
         self._log.info("stopped")
+
+    def _note(self, event: str) -> None:
+        """Start and stop are part of the trail (PS3.15 A.5.3.1)."""
+        title, owner = self.settings.listener.ae_title, owner_name(os.getpid())
+        self.ledger.trail.note("node", title, event, owner)
+
+    def _close_the_trail(self) -> None:
+        try:
+            self._note("stopped")
+            self._attester.close()
+        except LedgerError as error:
+            self._log.error("stop not recorded", reason=str(error))
+
+
+def plans_of(settings: Settings) -> list[Plan]:
+    """Every destination as the ledger needs to know it."""
+    return [
+        Plan(
+            name=destination.name,
+            roles=destination.roles,
+            needs_commitment=destination.needs_commitment,
+            needs_sight=destination.needs_sight,
+            profiles=destination.profiles,
+            senders=destination.senders,
+            titles=settings.listener.ae_titles,
+        )
+        for destination in settings.addressees
+    ]
 
 
 class _Page:

@@ -31,21 +31,27 @@ LOOK_S = 0.2
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; default: node.toml here")
 ]
+OverTls = Annotated[
+    bool, typer.Option("--tls", help="Speak TLS to AE@host:port, with the files of [tls]")
+]
 Data = Annotated[Path | None, typer.Option("--data", help="The node's data folder")]
 Peer = Annotated[str, typer.Argument(help="Configured name, or AE@host:port")]
 
 
-def _target(destination: str, config: Path | None) -> tuple[Settings, Destination, bool]:
+def _target(
+    destination: str, config: Path | None, *, tls: bool
+) -> tuple[Settings, Destination, bool]:
     """The settings, the destination that is meant, and whether it is one of theirs."""
     settings = load_settings(config or config_file())
-    named = {one.name: one for one in settings.destinations}
+    named = {one.name: one for one in settings.addressees}
     known = named.get(destination)
-    return settings, known or peer(destination), known is not None
+    made = known or peer(destination, tls=settings.tls if tls else None)
+    return settings, made, known is not None
 
 
-def echo(destination: Peer, config: Config = None) -> None:
+def echo(destination: Peer, config: Config = None, tls: OverTls = False) -> None:  # noqa: FBT002 - a flag
     """C-ECHO to a destination."""
-    settings, target, _ = _target(destination, config)
+    settings, target, _ = _target(destination, config, tls=tls)
     associate.echo(target, settings.listener.ae_title)
     console.print(f"{describe(target)} answers.")
 
@@ -53,10 +59,11 @@ def echo(destination: Peer, config: Config = None) -> None:
 def probe(
     destination: Peer,
     config: Config = None,
+    tls: OverTls = False,  # noqa: FBT002 - a flag
     as_json: Annotated[bool, typer.Option("--json", help="For machines")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Ask a destination what it takes, and propose its lines for node.toml; nothing is stored."""
-    settings, target, configured = _target(destination, config)
+    settings, target, configured = _target(destination, config, tls=tls)
     answers = ask(target, settings.listener.ae_title)
     taken = {answer.sop_class for answer in answers if answer.accepted}
     lines = proposal(taken).lines
@@ -83,10 +90,13 @@ def send(
     folder: Annotated[Path, typer.Argument(help="Folder with DICOM files, or one file")],
     to: Annotated[str, typer.Option(help="AE@host:port")],
     ae: Annotated[str, typer.Option(help="AE title to call with")] = "DICOM_NODE",
+    config: Config = None,
+    tls: OverTls = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Send DICOM files to any node, as a modality would."""
     if not folder.exists():
         raise ConfigurationError(f"{folder}: does not exist; name a folder with DICOM files")
+    target = peer(to, tls=load_settings(config or config_file()).tls if tls else None)
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("sending", total=None)
 
@@ -95,7 +105,7 @@ def send(
             if not sent.accepted:
                 console.print(f"{sent.path.name}: not stored, {sent.reason}", style="red")
 
-        sent = send_folder(folder, peer(to), ae, each)
+        sent = send_folder(folder, target, ae, each)
     stored = sum(one.accepted for one in sent)
     console.print(f"{stored} of {len(sent)} objects stored by {to}.")
     if stored < len(sent):

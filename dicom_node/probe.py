@@ -50,7 +50,7 @@ def profile_of(destination: Destination) -> Profile:
     return Profile(
         outputs=destination.outputs,
         sr_class=destination.sr_class,
-        commitment=destination.confirm == "commitment",
+        commitment=destination.needs_commitment,
         queries=destination.recheck != "off",
     )
 

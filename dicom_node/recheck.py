@@ -1,21 +1,16 @@
-"""A destination asked whose study it is before results go into it (Study Root C-FIND)."""
+"""A destination asked whose study it is before results go into it (C-FIND, QIDO-RS)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
-from pynetdicom.presentation import build_context
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
-    StudyRootQueryRetrieveInformationModelFind,
-)
 
-from dicom_node.associate import association, describe
+from dicom_node import look
 from dicom_node.domain.delivery import DeliveryEvent, Outcome
-from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.domain.recheck import (
     COPIED,
     Judgement,
@@ -47,7 +42,7 @@ class Recheck:
 
     def passed(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """Those of one job's parcels that may go out now; the ledger says why others may not."""
-        if self._destination.recheck == "off":
+        if self._destination.recheck == "off" or not parcels:
             return list(parcels)
         free = [parcel for parcel in parcels if parcel.released]
         asked = [parcel for parcel in parcels if not parcel.released]
@@ -69,7 +64,7 @@ class Recheck:
             return parcels
         if found.verdict is Verdict.WAIT:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=found.reason)
-            self._ledger.deliveries.postpone(parcels, outcome)
+            self._ledger.deliveries.postpone(parcels, outcome, self._destination.patience)
         else:
             job_id, name = parcels[0].job_id, self._destination.name
             self._ledger.rechecks.hold(job_id, name, found.reason)
@@ -87,26 +82,8 @@ class Recheck:
 
     def _ask(self, study_instance_uid: str) -> list[dict[str, str]]:
         """What the destination says of the study: nothing, or an answer for each time it has it."""
-        query = Dataset()
-        query.QueryRetrieveLevel = "STUDY"
-        query.StudyInstanceUID = study_instance_uid
-        for keyword in COPIED:
-            setattr(query, keyword, "")
-        model = StudyRootQueryRetrieveInformationModelFind
-        contexts = [build_context(model, list(UNCOMPRESSED))]
-        with association(self._destination, self._calling_ae, contexts) as assoc:
-            told = list(assoc.send_c_find(query, model))
-        code = told[-1][0].get("Status") if told else None
-        if code != 0x0000:
-            words = "no answer" if code is None else f"0x{code:04X}"
-            raise PeerError(f"{describe(self._destination)}: C-FIND ended with {words}")
-        # A peer that does not match by UID answers with other studies too.
-        return [
-            header_of(answer)
-            for _, answer in told
-            if answer is not None
-            and answer.get("StudyInstanceUID", study_instance_uid) == study_instance_uid
-        ]
+        answers = look.studies(self._destination, self._calling_ae, study_instance_uid, COPIED)
+        return [header_of(answer) for answer in answers]
 
     def _header(self, sha256: str) -> dict[str, str]:
         try:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
-from pynetdicom import _config
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from dicom_node.associate import association
+from dicom_node.associate import ANSWER_S, association
 from dicom_node.domain.delivery import DeliveryEvent, outcome_of
+from dicom_node.domain.dimse import class_name
 from dicom_node.errors import PeerError
+from dicom_node.push import Line, WireError, dataset_of, held
 from dicom_node.settings import Destination
 
 MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: presentation context ids are the odd numbers up to 255
@@ -32,14 +34,27 @@ class Sent:
     answered_at: float
 
 
-def find_objects(folder: Path) -> dict[Path, tuple[str, str]]:
-    """Every DICOM file below ``folder`` (or the file itself): its SOP class and transfer syntax."""
+@dataclass(frozen=True)
+class ObjectMeta:
+    """What a file says of the object in it (PS3.10 7.1)."""
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    sop_instance_uid: str
+
+
+def find_objects(folder: Path) -> dict[Path, ObjectMeta]:
+    """Every DICOM file below ``folder`` (or the file itself)."""
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     found = {}
     for path in files:
         try:
             meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
-            found[path] = (str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+            found[path] = ObjectMeta(
+                str(meta.MediaStorageSOPClassUID),
+                str(meta.TransferSyntaxUID),
+                str(meta.MediaStorageSOPInstanceUID),
+            )
         except (InvalidDicomError, OSError, AttributeError):
             continue
     return found
@@ -62,28 +77,59 @@ def send_folder(
     objects = find_objects(folder)
     if not objects:
         raise PeerError(f"{folder}: no DICOM file there; name a folder with .dcm files")
-    _config.STORE_SEND_CHUNKED_DATASET = True
-    sent = []
     with association(destination, calling_ae, _contexts(objects.values())) as assoc:
-        for path in objects:
-            try:
-                answer = assoc.send_c_store(path)
-                status = int(answer.Status) if "Status" in answer else None
-                outcome = outcome_of(status, str(answer.get("ErrorComment") or ""))
-                accepted, reason = outcome.event is DeliveryEvent.SUCCESS, outcome.reason
-            except (ValueError, RuntimeError) as error:
-                accepted, reason = False, str(error).splitlines()[0]
-            result = Sent(path, accepted, reason, time.time())
-            sent.append(result)
-            each(result)
+        return _send_all(assoc, objects, each)
+
+
+def _send_all(
+    assoc: Association, objects: Mapping[Path, ObjectMeta], each: Callable[[Sent], None]
+) -> list[Sent]:
+    contexts = {
+        (str(one.abstract_syntax), str(one.transfer_syntax[0])): one.context_id or 0
+        for one in assoc.accepted_contexts
+    }
+    sent: list[Sent] = []
+
+    def note(path: Path, reason: str, *, accepted: bool) -> None:
+        sent.append(Sent(path, accepted, reason, time.time()))
+        each(sent[-1])
+
+    try:
+        with held(assoc, ANSWER_S) as line:
+            for path, meta in objects.items():
+                accepted, reason = _store(line, contexts, path, meta)
+                note(path, reason, accepted=accepted)
+    except WireError as error:
+        if assoc.is_established:
+            assoc.abort()
+        for path in [*objects][len(sent) :]:
+            note(path, str(error), accepted=False)
     return sent
 
 
-def _contexts(kinds: Iterable[tuple[str, str]]) -> list[PresentationContext]:
+def _store(
+    line: Line, contexts: Mapping[tuple[str, str], int], path: Path, meta: ObjectMeta
+) -> tuple[bool, str]:
+    """Whether the peer has taken one file, and its answer in words."""
+    context_id = contexts.get((meta.sop_class_uid, meta.transfer_syntax_uid))
+    if context_id is None:
+        syntax = UID(meta.transfer_syntax_uid).name
+        return False, f"does not take {class_name(meta.sop_class_uid)} in {syntax}"
+    try:
+        dataset = dataset_of(path.read_bytes())
+    except (OSError, ValueError) as error:
+        return False, str(error)
+    answer = line.store(context_id, meta.sop_class_uid, meta.sop_instance_uid, dataset)
+    status = int(answer.Status) if "Status" in answer else None
+    outcome = outcome_of(status, str(answer.get("ErrorComment") or ""))
+    return outcome.event is DeliveryEvent.SUCCESS, outcome.reason
+
+
+def _contexts(kinds: Iterable[ObjectMeta]) -> list[PresentationContext]:
     """One context for each pair of class and syntax, so that each file goes as it is stored."""
     syntaxes = defaultdict(set)
-    for sop_class, syntax in kinds:
-        syntaxes[sop_class].add(syntax)
+    for kind in kinds:
+        syntaxes[kind.sop_class_uid].add(kind.transfer_syntax_uid)
     contexts = [
         build_context(UID(sop_class), [UID(syntax)])
         for sop_class in sorted(syntaxes)

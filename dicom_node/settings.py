@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import tomllib
@@ -21,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dicom_node.destination_section import Destination
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.outputs import Output
 from dicom_node.errors import ConfigurationError
@@ -29,14 +31,15 @@ from dicom_node.limits_section import Limits
 from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
+    Audit,
     Completeness,
-    Destination,
     Input,
     KnownPeer,
     Logs,
     Pull,
     Queue,
     Storage,
+    Tls,
     Web,
     Worker,
 )
@@ -65,6 +68,7 @@ class Settings(BaseSettings):
     )
 
     listener: Listener = Listener()
+    tls: Tls = Tls()
     input: Input = Input()
     limits: Limits = Limits()
     completeness: Completeness = Completeness()
@@ -76,6 +80,7 @@ class Settings(BaseSettings):
     peers: tuple[KnownPeer, ...] = ()
     pull: Pull = Pull()
     web: Web = Web()
+    audit: Audit = Audit()
     logs: Logs = Logs()
 
     @model_validator(mode="after")
@@ -85,10 +90,44 @@ class Settings(BaseSettings):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {kind} have the name {twice[0]!r}; names must differ")
-        if self.listener.port == self.web.port and self.listener.host == self.web.host:
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = {"listener.port": self.listener.port} if self.listener.plain else {}
+        if self.tls.listens:
+            ports["tls.port"] = self.tls.port
+        if not ports:
             raise ValueError(
-                f"listener.port and web.port are both {self.web.port}; they must differ"
+                "listener.plain is false and there is no TLS port: nobody could send anything; "
+                "set tls.certificate_file and tls.port, or listener.plain = true"
             )
+        if self.listener.host == self.web.host:
+            ports["web.port"] = self.web.port
+        for one, other in itertools.combinations(ports, 2):
+            if ports[one] == ports[other]:
+                raise ValueError(f"{one} and {other} are both {ports[one]}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        tls = self.tls
+        if tls.listens and tls.clients == "required" and not tls.ca_file:
+            raise ValueError(
+                "tls.ca_file must name the authorities of the senders' certificates (PEM), because "
+                'tls.clients is "required"'
+            )
+        for destination in self.destinations:
+            if destination.tls and not (destination.tls_ca_file or tls.ca_file):
+                raise ValueError(
+                    f"destination {destination.name!r} has tls = true: name the authorities of "
+                    "its certificate (PEM) in its tls_ca_file, or in tls.ca_file"
+                )
+            destination.called_by(tls)
+        return self
+
+    @model_validator(mode="after")
+    def _pull_has_a_source(self) -> Self:
         if self.pull.automatic and not self.pull.source:
             raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
         return self
@@ -136,6 +175,16 @@ class Settings(BaseSettings):
             self.input.rule(),
             limits=self.limits.bounds(),
             read_assessments=self.assistance.birads,
+        )
+
+    @property
+    def addressees(self) -> tuple[Destination, ...]:
+        """Everybody whom results may be sent to: a sender is one for each peer that takes some."""
+        takers = [peer for peer in self.peers if peer.results_port]
+        return tuple(
+            addressee
+            for one in self.destinations
+            for addressee in ([one.at(peer) for peer in takers] if one.kind == "sender" else [one])
         )
 
     @property

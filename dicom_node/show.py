@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dicom_node.domain.offers import Answer
 from dicom_node.domain.peer import Peer
+from dicom_node.domain.reach import Reach
 from dicom_node.store.overview import StudyLine, StudySheet
 
 
@@ -119,17 +120,25 @@ def print_peers(console: Console, peers: Sequence[Peer]) -> None:
     if not peers:
         console.print("No peer is listed: everybody who calls the right AE title may come in.")
         return
-    table = Table("Name", "AE title", "Address", "May call", "Services", "Listed by", "Note")
+    table = Table("Name", "AE title", "From", "May call", "Services", "Listed by", "Note")
     for peer in peers:
-        address = (peer.address or "any") + (f", port {peer.port}" if peer.port else "")
         table.add_row(
-            *(escape(text) for text in (peer.name, peer.ae_title, address)),
+            *(escape(text) for text in (peer.name, peer.ae_title, _where_from(peer))),
             escape(", ".join(peer.called_ae) or "any"),
             ", ".join(service.value for service in peer.services),
             escape(peer.source),
             escape(peer.note),
         )
     console.print(table)
+
+
+def _where_from(peer: Peer) -> str:
+    """Where a peer may call from, and what it must show there."""
+    place = (peer.address or "any") + (f", port {peer.port}" if peer.port else "")
+    if not peer.certificate:
+        return place
+    short = peer.certificate[:19] + "…" if peer.certificate.startswith("sha") else peer.certificate
+    return f"{place} with {short}"
 
 
 def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
@@ -140,7 +149,48 @@ def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
         who = f"{row['calling_ae'] or '?'}@{row['address']}"
         times = f"{row['times']} times, last {_time(row['opened_at'])}"
         console.print(f"{who} calling {row['called_ae'] or '?'}: {times}", markup=False)
+        if row["certificate"]:
+            shown = ", ".join((row["certificate"], *row["certificate_names"]))
+            console.print(f"    showed {shown}", markup=False)
         console.print(f"    {row['advice']}", markup=False)
+
+
+def print_destinations(
+    console: Console,
+    names: Sequence[str],
+    reaches: Mapping[str, Reach],
+    backlog: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """One line per destination: whether it is there, what waits, what is not proven."""
+    table = Table("Destination", "State", "Waiting", "Refused", "Held", "Not proven", "Why")
+    for name in names:
+        reach, line = reaches.get(name, Reach()), backlog.get(name, {})
+        states = line.get("states", {})
+        waiting = sum(states.get(state, 0) for state in ("waiting", "sent", "unknown"))
+        since = f"down since {_time(reach.down_since)}" if reach.down and reach.down_since else "up"
+        numbers = (waiting, states.get("refused", 0), states.get("held", 0))
+        unproven = str(line.get("unproven", 0))
+        table.add_row(name, since, *map(str, numbers), unproven, escape(reach.reason))
+    console.print(table)
+
+
+def print_undelivered(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per object that a destination refused, or that waits for a person."""
+    if not rows:
+        console.print("Nothing is refused or held.")
+        return
+    table = Table("Since", "Study", "Object", "Destination", "State", "Attempts", "Why")
+    for row in rows:
+        table.add_row(
+            _time(row["updated_at"]),
+            row["study_instance_uid"],
+            f"{row['role']} {row['key']}",
+            row["destination"],
+            row["state"],
+            str(row["attempts"]),
+            escape(row["reason"]),
+        )
+    console.print(table)
 
 
 def print_answers(

@@ -35,7 +35,7 @@ def withdraw(
     )
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{uid}: withdrawn; {', '.join(parts)}.", markup=False)
-    gone = sorted(set(done.noted) - {destination.name for destination in settings.destinations})
+    gone = sorted(set(done.noted) - {destination.name for destination in settings.addressees})
     if gone:
         console.print(
             f"Note: {', '.join(gone)} is no destination any more; its note waits until it is one.",

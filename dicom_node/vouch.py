@@ -15,7 +15,6 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 )
 
 from dicom_node.associate import association
-from dicom_node.callers import plain
 from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.domain.promise import NotUnderstoodError, Verdict, question_from, report, verdict
 from dicom_node.errors import LedgerError, PeerError
@@ -24,6 +23,7 @@ from dicom_node.logs import logger
 from dicom_node.store.archive import Archive, sha256_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.promises import Kept, Promise
+from dicom_node.visits import plain
 
 LOOK_S = 1.0
 PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5

@@ -46,8 +46,12 @@ class Withdrawer:
                     # Tried again: a note that left out an object would let that count still.
                     self._log.error("note not written", job=order.job_id, reason=str(error))
                     continue
-                needs_commitment = destination.confirm == "commitment"
-                self._ledger.withdrawals.write(order, note, needs_commitment=needs_commitment)
+                self._ledger.withdrawals.write(
+                    order,
+                    note,
+                    needs_commitment=destination.needs_commitment,
+                    needs_sight=destination.needs_sight,
+                )
                 self._log.info(
                     "note written",
                     job=order.job_id,

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    Verification,
 )
 
 from dicom_node.confirm import PUSH_MODEL_INSTANCE
@@ -34,6 +36,30 @@ class ScriptedPacs:
     asked: list[Dataset] = field(default_factory=list)
     studies: list[Dataset] = field(default_factory=list)  # what it answers to C-FIND
     ae_title: str = "PACS"
+    associations: int = 0
+    echoes: int = 0
+    reports_at_once: bool = False  # on commitments, over the association that asks
+
+    ae: AE = field(default_factory=AE)
+
+    def limit(self, pdu_bytes: int) -> None:
+        """Offer to receive PDUs of this size from now on; 0 is any."""
+        self.ae.maximum_pdu_size = pdu_bytes
+
+    def open_associations(self) -> int:
+        return len(self.ae.active_associations)
+
+    def hang_up(self) -> None:
+        """Abort whatever is open."""
+        for assoc in self.ae.active_associations:
+            assoc.abort()
+
+    def count(self, _event: evt.Event) -> None:
+        self.associations += 1
+
+    def echo(self, _event: evt.Event) -> int:
+        self.echoes += 1
+        return 0x0000
 
     def find(self, _event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         for study in self.studies:
@@ -50,10 +76,24 @@ class ScriptedPacs:
 
     def action(self, event: evt.Event) -> tuple[int, None]:
         self.asked.append(event.action_information)
+        if self.reports_at_once:
+            arguments = (event.assoc, event.action_information)
+            threading.Thread(target=self._report, args=arguments, daemon=True).start()
         return 0x0000, None
 
     def report(self, port: int, request: Dataset, failed: Sequence[str] = ()) -> int:
         """Call the node back with an N-EVENT-REPORT, as a PACS does; the node's status."""
+        ae = AE(ae_title=self.ae_title)
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        context = build_context(StorageCommitmentPushModel)
+        assoc = ae.associate("127.0.0.1", port, contexts=[context], ae_title="FAPS", ext_neg=[role])
+        assert assoc.is_established
+        status = self._report(assoc, request, failed)
+        assoc.release()
+        return status
+
+    @staticmethod
+    def _report(assoc: Association, request: Dataset, failed: Sequence[str] = ()) -> int:
         report = Dataset()
         report.TransactionUID = request.TransactionUID
         good, bad = [], []
@@ -66,16 +106,10 @@ class ScriptedPacs:
         report.ReferencedSOPSequence = good
         if bad:
             report.FailedSOPSequence = bad
-        ae = AE(ae_title=self.ae_title)
-        role = build_role(StorageCommitmentPushModel, scp_role=True)
-        context = build_context(StorageCommitmentPushModel)
-        assoc = ae.associate("127.0.0.1", port, contexts=[context], ae_title="FAPS", ext_neg=[role])
-        assert assoc.is_established
         kind = 2 if bad else 1
         status, _ = assoc.send_n_event_report(
             report, kind, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE
         )
-        assoc.release()
         return int(status.Status)
 
 
@@ -91,23 +125,30 @@ def abort(event: evt.Event) -> int:
 
 @contextmanager
 def scripted_pacs(
-    *answers: Answer, classes: Sequence[str], implicit_only: bool = False, services: bool = True
+    *answers: Answer,
+    classes: Sequence[str],
+    implicit_only: bool = False,
+    services: bool = True,
+    port: int = 0,
+    ae_title: str = "PACS",
 ) -> Iterator[ScriptedPacs]:
     """A PACS that takes ``classes``; with its services: Storage Commitment and C-FIND."""
-    pacs = ScriptedPacs(free_port(), list(answers) or [status(0x0000)])
-    ae = AE(ae_title=pacs.ae_title)
+    pacs = ScriptedPacs(port or free_port(), list(answers) or [status(0x0000)], ae_title=ae_title)
+    pacs.ae = ae = AE(ae_title=pacs.ae_title)
     ae.require_called_aet = True
     syntaxes = [ImplicitVRLittleEndian]
     if not implicit_only:
         syntaxes.insert(0, ExplicitVRLittleEndian)
     for sop_class in classes:
         ae.add_supported_context(sop_class, syntaxes)
+    ae.add_supported_context(Verification)
     if services:
         ae.add_supported_context(StorageCommitmentPushModel)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     handlers = [
         (evt.EVT_C_STORE, pacs.store), (evt.EVT_N_ACTION, pacs.action),
-        (evt.EVT_C_FIND, pacs.find),
+        (evt.EVT_C_FIND, pacs.find), (evt.EVT_C_ECHO, pacs.echo),
+        (evt.EVT_ACCEPTED, pacs.count),
     ]  # fmt: skip
     server = ae.start_server(("127.0.0.1", pacs.port), block=False, evt_handlers=handlers)
     assert server is not None

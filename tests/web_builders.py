@@ -18,6 +18,7 @@ from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.instance import ImageKind, InstanceHeader
 from dicom_node.domain.job import Job, JobEvent
 from dicom_node.domain.study import Judgement, Verdict
+from dicom_node.node import plans_of
 from dicom_node.settings import Settings, load_settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.database import Database
@@ -80,10 +81,7 @@ class Hospital:
 
     def plans(self) -> list[Plan]:
         """What each destination gets."""
-        return [
-            Plan(name=d.name, roles=d.roles, needs_commitment=d.confirm == "commitment")
-            for d in self.settings.destinations
-        ]
+        return plans_of(self.settings)
 
     def exam(self, name: str, **names: str) -> Exam:
         """An exam of which nothing has come yet."""
@@ -207,7 +205,9 @@ class Exam:
             while parcels := ledger.due(plan.name):
                 self._send(parcels, answers)
             if confirm and plan.needs_commitment:
-                ledger.confirm(self.job_id(), plan.name, self.object_uids(), {})
+                self.hospital.ledger.proofs.confirm(
+                    self.job_id(), plan.name, self.object_uids(), {}
+                )
         return self
 
     def _send(self, parcels: Sequence[Parcel], answers: list[int]) -> None:

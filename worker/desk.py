@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent
 from dicom_node.errors import ArchiveError, FapsNodeError, LeaseLost
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.jobs import Artefact, Ending
@@ -36,6 +36,7 @@ from worker.faps.predictor import Faps
 from worker.load import load
 from worker.reading import Source
 from worker.report.seg import warm_up
+from worker.watchdog import Watchdog, end_worker
 
 SAY_ALIVE_S = 5.0
 PUT_AT_ONCE = 8
@@ -59,6 +60,7 @@ class Desk:
         self._faps: Faps | None = None
         self._job: Job | None = None
         self._stop = threading.Event()
+        self._watchdog = Watchdog(settings.worker.watchdog_s, self._ledger.workers.unclaimed_s)
 
     def open(self) -> None:
         """Load and prove the bundle, warm everything up, and say that this worker is there."""
@@ -96,7 +98,7 @@ class Desk:
         except LeaseLost as error:
             self._log.warning("lease lost", job=job.id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the edge of a task: the ledger must hear of it
-            self._log.error("analysis failed", job=job.id, error=error, reason=str(error))
+            self._log.error("analysis failed", job=job.id, error=error, reason=in_words(error))
             code = error.code if isinstance(error, FapsNodeError) else type(error).__name__
             self._ledger.jobs.retry(job, f"attempt {job.attempts}: {code}: {error}")
         finally:
@@ -203,7 +205,10 @@ class Desk:
                 job = self._job
                 if job is not None:
                     self._ledger.jobs.heartbeat(job, lease_s)
+                if self._watchdog.bites(busy=job is not None):
+                    self._log.error("exams wait and no message comes, ending this worker")
+                    end_worker()
             except Exception as error:  # noqa: BLE001 - the edge of a thread: without it leases run out
-                self._log.warning("heartbeat failed", error=error, reason=str(error))
+                self._log.warning("heartbeat failed", error=error, reason=in_words(error))
             if self._stop.wait(min(SAY_ALIVE_S, lease_s / 4)):
                 return

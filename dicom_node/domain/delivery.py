@@ -40,6 +40,8 @@ class DeliveryEvent(enum.Enum):
     COMMIT = "commit"
     COMMIT_FAILURE = "commit_failure"
     FOUND = "found"
+    NOT_FOUND = "not_found"  # accepted, and yet no query finds it
+    UNPROVEN = "unproven"  # a proof is asked for no more: why stands in the reason
     RESEND = "resend"  # by a person
     CANCEL = "cancel"
 
@@ -72,10 +74,14 @@ TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
         DeliveryEvent.COMMIT: DeliveryState.COMMITTED,
         DeliveryEvent.COMMIT_FAILURE: DeliveryState.WAITING,
         DeliveryEvent.FOUND: DeliveryState.SEEN,
+        DeliveryEvent.NOT_FOUND: DeliveryState.WAITING,
+        DeliveryEvent.UNPROVEN: DeliveryState.ACCEPTED,
         DeliveryEvent.RESEND: DeliveryState.WAITING,
     },
     DeliveryState.COMMITTED: {
         DeliveryEvent.FOUND: DeliveryState.SEEN,
+        DeliveryEvent.NOT_FOUND: DeliveryState.WAITING,
+        DeliveryEvent.UNPROVEN: DeliveryState.COMMITTED,
         DeliveryEvent.RESEND: DeliveryState.WAITING,
     },
     DeliveryState.SEEN: {DeliveryEvent.RESEND: DeliveryState.WAITING},
@@ -90,6 +96,7 @@ TRANSITIONS: dict[DeliveryState, dict[DeliveryEvent, DeliveryState]] = {
 ARRIVED = frozenset({DeliveryState.ACCEPTED, DeliveryState.COMMITTED, DeliveryState.SEEN})
 CONFIRMED = frozenset({DeliveryState.COMMITTED, DeliveryState.SEEN})
 TO_SEND = frozenset({DeliveryState.WAITING, DeliveryState.UNKNOWN, DeliveryState.SENT})
+TO_TRY = frozenset({DeliveryState.WAITING, DeliveryState.UNKNOWN})  # not on its way right now
 PENDING = TO_SEND | {DeliveryState.HELD}  # an exam with one of these has not reached its end
 
 
@@ -118,6 +125,17 @@ class Outcome:
     instead: tuple[str, ...] = ()  # roles that go in its place should the refusal be final
 
 
+def proven(state: DeliveryState, *, commitment: bool, sight: bool) -> bool:
+    """Whether a delivery stands on the highest rung that is asked of it.
+
+    >>> proven(DeliveryState.COMMITTED, commitment=True, sight=False)
+    True
+    >>> proven(DeliveryState.COMMITTED, commitment=True, sight=True)
+    False
+    """
+    return state is DeliveryState.SEEN if sight else commitment and state in CONFIRMED
+
+
 def outcome_of(status: int | None, comment: str = "") -> Outcome:
     """Judge a C-STORE-RSP status (PS3.4 Table B.2-1); ``None`` is an empty answer.
 
@@ -137,16 +155,39 @@ def outcome_of(status: int | None, comment: str = "") -> Outcome:
     return Outcome(event=DeliveryEvent.REFUSAL, status=status, reason=text, not_taken=not_taken)
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a destination is waited for: the first pause, and how long after planning at all."""
+
+    first_s: float = BACKOFF_FIRST_S
+    within_s: float = DELIVER_BY_S
+
+
+PATIENCE = Patience()
+
+
+def pause(times: int, spread: float, first_s: float, max_s: float) -> float:
+    """Seconds to wait after something failed ``times`` times: doubles from first to max.
+
+    ``spread`` in [0, 1] is the caller's jitter, a quarter up or down.
+    """
+    doublings = min(max(0, times - 1), 16)  # the cap is reached long before
+    return min(first_s * 2.0**doublings, max_s) * (0.75 + 0.5 * spread)
+
+
 def next_attempt_at(
-    now: float, attempts: int, created_at: float, *, spread: float = 0.5
+    now: float,
+    attempts: int,
+    created_at: float,
+    patience: Patience = PATIENCE,
+    *,
+    spread: float = 0.5,
 ) -> float | None:
     """When to try again after ``attempts`` tries, or ``None`` when the time is up.
 
-    Doubles from 5 s to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that destinations
-    which fail together do not all come back together.
+    Doubles from its first pause to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that
+    destinations which fail together do not all come back together.
     """
-    if now - created_at >= DELIVER_BY_S:
+    if now - created_at >= patience.within_s:
         return None
-    doublings = min(max(0, attempts - 1), 16)  # the cap is reached long before
-    pause = min(BACKOFF_FIRST_S * 2.0**doublings, BACKOFF_MAX_S)
-    return now + pause * (0.75 + 0.5 * spread)
+    return now + pause(attempts, spread, patience.first_s, BACKOFF_MAX_S)

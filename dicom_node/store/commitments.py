@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, or_, select, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 
-from dicom_node.domain.delivery import TO_SEND, DeliveryState
+from dicom_node.domain.delivery import TO_SEND, DeliveryState, pause
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 
 ASK_AGAIN_S = 60.0  # a report may be lost: the question is put again
+ASK_AGAIN_MAX_S = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,9 @@ class CommitmentLedger:
     def due(self, destination: str) -> list[Request]:
         """Open a new transaction for each job of which accepted objects wait for a commitment.
 
-        An object is asked for again when ``ASK_AGAIN_S`` have passed without a report on it. A job
-        of which an object is on its way or due now waits: one question for the whole set.
+        An object is asked for again when a pause without a report on it is over, which grows from
+        ``ASK_AGAIN_S`` to ``ASK_AGAIN_MAX_S``. A job of which an object is on its way or due now
+        waits: one question for the whole set.
         """
         d = t.deliveries
         with self._database.write() as connection:
@@ -50,7 +53,8 @@ class CommitmentLedger:
             )
             rows = connection.execute(
                 select(
-                    d.c.id, d.c.job_id, t.artefacts.c.sop_class_uid, t.artefacts.c.sop_instance_uid
+                    d.c.id, d.c.job_id, d.c.asked_at, d.c.asks,
+                    t.artefacts.c.sop_class_uid, t.artefacts.c.sop_instance_uid,
                 )
                 .join(t.artefacts, t.artefacts.c.id == d.c.artefact_id)
                 .join(t.jobs, t.jobs.c.id == d.c.job_id)
@@ -62,7 +66,13 @@ class CommitmentLedger:
                     ~unfinished,
                 )
                 .order_by(t.jobs.c.created_at, d.c.job_id, d.c.id)
-            ).all()
+            ).all()  # fmt: skip
+            rows = [
+                row
+                for row in rows
+                if row.asked_at is None
+                or row.asked_at <= at - pause(row.asks, 0.5, ASK_AGAIN_S, ASK_AGAIN_MAX_S)
+            ]
             return [
                 _open(connection, job_id, destination, tuple(group), at)
                 for job_id, group in groupby(rows, key=lambda row: str(row.job_id))
@@ -88,7 +98,7 @@ def _open(
     connection: Connection,
     job_id: str,
     destination: str,
-    rows: Sequence[Row[int, str, str, str]],
+    rows: Sequence[Any],
     at: float,
 ) -> Request:
     """Write down one transaction, and on each of its objects when it was asked for."""
@@ -109,6 +119,6 @@ def _open(
     connection.execute(
         update(t.deliveries)
         .where(t.deliveries.c.id.in_([row.id for row in rows]))
-        .values(asked_at=at)
+        .values(asked_at=at, asks=t.deliveries.c.asks + 1)
     )
     return request

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,31 +11,24 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from dicom_node.domain.delivery import (
     DELIVER_ATTEMPTS_PERMANENT,
+    PATIENCE,
     TO_SEND,
+    TO_TRY,
     DeliveryEvent,
     DeliveryState,
     Outcome,
+    Patience,
     next_attempt_at,
 )
-from dicom_node.domain.job import JobState
-from dicom_node.store import fallbacks
+from dicom_node.store import fallbacks, planning
 from dicom_node.store import tables as t
 from dicom_node.store.change import change_delivery as _change
-from dicom_node.store.database import Database, insert_if_absent, now
+from dicom_node.store.database import Database, now
 from dicom_node.store.outdated import any_outdated, cancel_outdated, to_resend
+from dicom_node.store.planning import Plan
 from dicom_node.store.settle import settle_job
 
-NO_SUCH_OBJECT = 0x0112  # PS3.3 C.14.1.1: the destination does not have it
-COMMIT_PAUSE_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A destination as the ledger needs to know it: what it gets, and what proves arrival."""
-
-    name: str
-    roles: tuple[str, ...]
-    needs_commitment: bool
+__all__ = ["DeliveryLedger", "Parcel", "Plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +46,10 @@ class Parcel:
     released: int  # it was held, and a person has let it go
 
 
+_ASKING_FOR_A_PERSON = {DeliveryState.REFUSED, DeliveryState.HELD}
+_TO_TRY = [state.value for state in TO_TRY]
+
+
 class DeliveryLedger:
     """What delivering and confirming read and write."""
 
@@ -63,15 +59,7 @@ class DeliveryLedger:
     def plan(self, destinations: Sequence[Plan]) -> int:
         """Make deliveries of every finished job's DICOM results; the number of jobs planned."""
         with self._database.write() as connection:
-            at = now(connection)
-            rows = connection.execute(
-                select(t.jobs.c.id)
-                .where(t.jobs.c.planned_at.is_(None), t.jobs.c.state.in_(_FINISHED))
-                .with_for_update(skip_locked=True)
-            ).all()
-            for row in rows:
-                _plan_job(connection, row.id, destinations, at)
-            return len(rows)
+            return planning.plan(connection, destinations)
 
     def due(self, destination: str, limit: int = 64) -> list[Parcel]:
         """Objects due at a destination, those of the oldest job first; of one job only.
@@ -110,7 +98,21 @@ class DeliveryLedger:
             own = t.deliveries.c.destination == destination
             cancel_outdated(connection, now(connection), own, actor="deliver")
 
-    def begin(self, parcel: Parcel) -> bool:
+    def sources(self, parcel: Parcel) -> tuple[float, list[tuple[str, str]]]:
+        """Seconds that a parcel has waited, and (series, instance) of each image analysed."""
+        with self._database.read() as connection:
+            d = t.deliveries
+            own = select(d.c.created_at).where(d.c.id == parcel.delivery_id)
+            planned_at = connection.execute(own).scalar_one()
+            headers = connection.execute(
+                select(t.instances.c.header)
+                .join(t.job_inputs, t.job_inputs.c.instance_id == t.instances.c.id)
+                .where(t.job_inputs.c.job_id == parcel.job_id)
+            ).scalars()
+            images = [(one["series_instance_uid"], one["sop_instance_uid"]) for one in headers]
+            return now(connection) - planned_at, images
+
+    def begin(self, parcel: Parcel, remark: str = "") -> bool:
         """Write down that the object is being sent, before its first byte leaves.
 
         ``False`` when it shall not leave any more: newer results came, or it was withdrawn.
@@ -122,19 +124,23 @@ class DeliveryLedger:
             row = _delivery(connection, parcel.delivery_id)
             if DeliveryState(row.state) not in TO_SEND:
                 return False
-            _change(connection, row, DeliveryEvent.SEND, at, reason="", attempts=row.attempts + 1)
+            _change(
+                connection, row, DeliveryEvent.SEND, at, reason=remark, attempts=row.attempts + 1
+            )
             return True
 
-    def end(self, parcel: Parcel, outcome: Outcome) -> DeliveryState:
+    def end(self, parcel: Parcel, outcome: Outcome, patience: Patience = PATIENCE) -> DeliveryState:
         """Write down what became of an attempt, and what that means for the job."""
         with self._database.write() as connection:
             at = now(connection)
             row = _delivery(connection, parcel.delivery_id)
-            state = _end(connection, row, outcome, at)
+            state = _end(connection, row, outcome, at, patience)
             settle_job(connection, parcel.job_id, at)
             return state
 
-    def postpone(self, parcels: Iterable[Parcel], outcome: Outcome) -> None:
+    def postpone(
+        self, parcels: Iterable[Parcel], outcome: Outcome, patience: Patience = PATIENCE
+    ) -> None:
         """The destination could not be reached: every parcel counts an attempt and waits."""
         with self._database.write() as connection:
             at = now(connection)
@@ -150,28 +156,51 @@ class DeliveryLedger:
                 # Left over by a restart: it waits like the others, and may still have arrived.
                 sent = row.state == DeliveryState.SENT.value
                 end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
-                _end(connection, _delivery(connection, parcel.delivery_id), end, at)
+                _end(connection, _delivery(connection, parcel.delivery_id), end, at, patience)
                 settle_job(connection, parcel.job_id, at)
 
-    def confirm(
-        self, job_id: str, destination: str, committed: AbstractSet[str], failed: Mapping[str, int]
-    ) -> None:
-        """Take over a destination's report; ``failed`` maps SOP Instance UIDs to reasons.
-
-        What the report does not name stays accepted and is asked for again.
-        """
+    def hold_back(self, parcels: Iterable[Parcel], reason: str, wait_s: float) -> None:
+        """Let parcels wait for something that is no fault of theirs: no attempt is counted."""
         with self._database.write() as connection:
             at = now(connection)
-            for row in _accepted(connection, job_id, destination):
-                uid = str(row.sop_instance_uid)
-                if uid in committed:
-                    _change(connection, row, DeliveryEvent.COMMIT, at, reason="committed")
-                elif uid in failed:
-                    _not_committed(connection, row, failed[uid], at)
-            settle_job(connection, job_id, at)
+            d = t.deliveries
+            for parcel in parcels:
+                connection.execute(
+                    update(d)
+                    .where(d.c.id == parcel.delivery_id, d.c.state.in_(_TO_TRY))
+                    .values(next_at=at + wait_s, reason=reason)
+                )
 
-    def resend(self, job_id: str, destination: str | None, actor: str) -> int:
+    def down(self, destination: str, reason: str, patience: Patience) -> int:
+        """Tell what waits for a destination that is down why; how many objects ended for it.
+
+        Those end of which the time is over.
+        """
+        d = t.deliveries
+        own = (d.c.destination == destination, d.c.state.in_(_TO_TRY))
+        with self._database.write() as connection:
+            at = now(connection)
+            late = select(d).where(*own, d.c.created_at <= at - patience.within_s).with_for_update()
+            rows = connection.execute(late).all()
+            outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
+            # Left over by a restart: nothing is on its way there now.
+            sent = select(d).where(own[0], d.c.state == DeliveryState.SENT.value).with_for_update()
+            for row in connection.execute(sent).all():
+                lost = replace(outcome, event=DeliveryEvent.NO_ANSWER)
+                _end(connection, row, lost, at, patience)
+                settle_job(connection, str(row.job_id), at)
+            for row in rows:
+                _end(connection, row, outcome, at, patience)
+                settle_job(connection, str(row.job_id), at)
+            connection.execute(update(d).where(*own, d.c.reason == "").values(reason=reason))
+            return len(rows)
+
+    def resend(
+        self, job_id: str, destination: str | None, actor: str, *, ended_only: bool = False
+    ) -> int:
         """Send a job's stored objects again, by a person's wish; how many.
+
+        ``ended_only`` leaves alone what has arrived, or is still tried by itself.
 
         With them go notes on older results that a destination has refused. Of a job that was
         withdrawn only its note is left to be sent.
@@ -184,7 +213,11 @@ class DeliveryLedger:
         """
         with self._database.write() as connection:
             at = now(connection)
-            rows = to_resend(connection, job_id, destination)
+            rows = [
+                row
+                for row in to_resend(connection, job_id, destination)
+                if not ended_only or DeliveryState(row.state) in _ASKING_FOR_A_PERSON
+            ]
             sent_back = False
             for row in rows:
                 if DeliveryState(row.state) in TO_SEND:
@@ -194,43 +227,13 @@ class DeliveryLedger:
                     continue
                 _change(
                     connection, row, DeliveryEvent.RESEND, at, actor=actor, reason="by a person",
-                    attempts=0, refusals=0, next_at=at, created_at=at,
+                    attempts=0, refusals=0, next_at=at, created_at=at, asked_at=None, asks=0,
                 )  # fmt: skip
+                fallbacks.take(connection, row)  # a person has changed something there
                 sent_back = True
             if sent_back:
                 settle_job(connection, job_id, at)
             return len(rows)
-
-
-# Jobs in these states have results to send, when they have results at all.
-_FINISHED = [state.value for state in (JobState.ANALYSED, JobState.UNSUITABLE, JobState.FAILED)]
-
-
-def _plan_job(connection: Connection, job_id: str, destinations: Sequence[Plan], at: float) -> None:
-    artefacts = connection.execute(
-        select(t.artefacts)
-        .where(t.artefacts.c.job_id == job_id, t.artefacts.c.sop_instance_uid != "")
-        .order_by(t.artefacts.c.id)
-    ).all()
-    for destination in destinations:
-        for artefact in artefacts:
-            if artefact.role in destination.roles:
-                insert_if_absent(
-                    connection,
-                    t.deliveries,
-                    artefact_id=artefact.id,
-                    job_id=job_id,
-                    destination=destination.name,
-                    needs_commitment=int(destination.needs_commitment),
-                    state=DeliveryState.WAITING.value,
-                    next_at=at,
-                    created_at=at,
-                    updated_at=at,
-                )
-    connection.execute(update(t.jobs).where(t.jobs.c.id == job_id).values(planned_at=at))
-    if destinations:
-        # Where no destination takes any of them, such as SEG alone of a negative exam, it is done.
-        settle_job(connection, job_id, at)
 
 
 def _delivery(connection: Connection, delivery_id: int) -> Row[tuple[object, ...]]:
@@ -238,33 +241,20 @@ def _delivery(connection: Connection, delivery_id: int) -> Row[tuple[object, ...
     return connection.execute(query).one()
 
 
-def _accepted(
-    connection: Connection, job_id: str, destination: str
-) -> Sequence[Row[tuple[object, ...]]]:
-    return connection.execute(
-        select(t.deliveries, t.artefacts.c.sop_instance_uid)
-        .join(t.artefacts, t.artefacts.c.id == t.deliveries.c.artefact_id)
-        .where(
-            t.deliveries.c.job_id == job_id,
-            t.deliveries.c.destination == destination,
-            t.deliveries.c.state == DeliveryState.ACCEPTED.value,
-        )
-        .with_for_update(of=t.deliveries)
-    ).all()
-
-
 def _end(
-    connection: Connection, row: Row[tuple[object, ...]], outcome: Outcome, at: float
+    connection: Connection, row: Row[Any], outcome: Outcome, at: float, patience: Patience
 ) -> DeliveryState:
     """Take over an outcome; a repeated refusal or the end of the time is final."""
     event, reason = outcome.event, outcome.reason
     values: dict[str, Any] = {"last_status": outcome.status}
-    if event is DeliveryEvent.REFUSAL and row.refusals + 1 < DELIVER_ATTEMPTS_PERMANENT:
+    known = outcome.not_taken and fallbacks.is_not_taken(connection, row)
+    early = row.refusals + 1 < DELIVER_ATTEMPTS_PERMANENT and not known
+    if event is DeliveryEvent.REFUSAL and early:
         # Some PACS refuse what they take a minute later, such as a study that is still arriving.
         event, values["refusals"] = DeliveryEvent.TRANSIENT, row.refusals + 1
     if event in {DeliveryEvent.TRANSIENT, DeliveryEvent.NO_ANSWER}:
         spread = random.random()  # noqa: S311 - jitter, not a secret
-        later = next_attempt_at(at, row.attempts, row.created_at, spread=spread)
+        later = next_attempt_at(at, row.attempts, row.created_at, patience, spread=spread)
         if later is None:
             event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
         else:
@@ -272,23 +262,11 @@ def _end(
     if event in {DeliveryEvent.SUCCESS, DeliveryEvent.NO_ANSWER}:
         values["reached_at"] = at
     if event is DeliveryEvent.SUCCESS:
-        values["asked_at"] = None  # an earlier question was about bytes that were lost since
+        # An earlier question was about bytes that were lost since.
+        values |= {"asked_at": None, "asks": 0}
+        fallbacks.take(connection, row)
+    if event is DeliveryEvent.REFUSAL and outcome.not_taken:
+        fallbacks.do_not_take(connection, row, reason, at)
     if event is DeliveryEvent.REFUSAL and outcome.instead:
         event, reason = fallbacks.replace(connection, row, outcome.instead, reason, at)
     return _change(connection, row, event, at, reason=reason, **values)
-
-
-def _not_committed(
-    connection: Connection, row: Row[tuple[object, ...]], reason: int, at: float
-) -> None:
-    """A lost object goes out again at once; one that is refused, later, and not for ever."""
-    text = f"not committed, reason 0x{reason:04X}"
-    lost = reason == NO_SUCH_OBJECT
-    wait = 0.0 if lost else COMMIT_PAUSE_S
-    _change(
-        connection, row, DeliveryEvent.COMMIT_FAILURE, at, reason=text, next_at=at + wait,
-        refusals=row.refusals + (not lost), reached_at=None if lost else row.reached_at,
-    )  # fmt: skip
-    if row.refusals + 1 >= DELIVER_ATTEMPTS_PERMANENT and not lost:
-        waiting = _delivery(connection, row.id)
-        _change(connection, waiting, DeliveryEvent.REFUSAL, at, reason=text)

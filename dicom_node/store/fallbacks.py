@@ -1,13 +1,15 @@
-"""Objects that go to a destination in place of one whose class it does not take."""
+"""Classes that a destination does not take, with the objects that go there instead."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, delete, func, select
 
 from dicom_node.domain.delivery import DeliveryEvent, DeliveryState
 from dicom_node.domain.outputs import in_words
+from dicom_node.store import service_tables
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent
 
@@ -29,6 +31,47 @@ class FallbackLedger:
                 .group_by(d.c.destination, a.c.role)
             )
             return {(row.destination, row.role): int(row.number) for row in rows}
+
+
+def is_not_taken(connection: Connection, delivery: Row[tuple[object, ...]]) -> bool:
+    """Whether the destination is known not to take the object's class."""
+    return connection.execute(select(_entry(delivery).exists())).scalar_one()
+
+
+def do_not_take(
+    connection: Connection, delivery: Row[tuple[object, ...]], reason: str, at: float
+) -> None:
+    """Remember that the destination does not take the object's class: its next no is final."""
+    insert_if_absent(
+        connection, service_tables.not_taken, destination=delivery.destination,
+        sop_class_uid=_class_of(connection, delivery), reason=reason, at=at,
+    )  # fmt: skip
+
+
+def take(connection: Connection, delivery: Row[tuple[object, ...]]) -> None:
+    """Forget it: the destination has taken one."""
+    n = service_tables.not_taken
+    connection.execute(
+        delete(n).where(
+            n.c.destination == delivery.destination,
+            n.c.sop_class_uid == _class_of(connection, delivery),
+        )
+    )
+
+
+def _class_of(connection: Connection, delivery: Row[tuple[object, ...]]) -> str:
+    a = t.artefacts
+    query = select(a.c.sop_class_uid).where(a.c.id == delivery.artefact_id)
+    return str(connection.execute(query).scalar_one())
+
+
+def _entry(delivery: Row[tuple[object, ...]]) -> Select[Any]:
+    n, a = service_tables.not_taken, t.artefacts
+    return select(n).where(
+        n.c.destination == delivery.destination,
+        a.c.id == delivery.artefact_id,
+        n.c.sop_class_uid == a.c.sop_class_uid,
+    )
 
 
 def replace(
@@ -57,6 +100,7 @@ def replace(
             job_id=refused.job_id,
             destination=refused.destination,
             needs_commitment=refused.needs_commitment,
+            needs_sight=refused.needs_sight,
             released=refused.released,
             state=DeliveryState.WAITING.value,
             next_at=at,

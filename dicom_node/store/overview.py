@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,14 +132,22 @@ class Overview:
             return None if found is None else str(found)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many rows stand in which state, by table: for the metrics and the page's head."""
+        """How many rows stand in which state, by table: for the metrics and the page's head.
+
+        ``"files"`` are those of rows that are missing or have changed.
+        """
         with self._database.read() as connection:
             tables = {
                 "instances": t.instances, "studies": t.studies, "jobs": t.jobs,
                 "deliveries": t.deliveries, "promises": s.promises, "pulls": s.pulls,
                 "procedures": s.procedures,
             }  # fmt: skip
-            return {
+            files: Counter[str] = Counter()
+            for table in (t.instances, t.artefacts):
+                query = select(table.c.fault, func.count()).where(table.c.fault != "")
+                for fault, number in connection.execute(query.group_by(table.c.fault)):
+                    files[str(fault)] += int(number)
+            states = {
                 name: {
                     str(state): int(number)
                     for state, number in connection.execute(
@@ -147,6 +156,7 @@ class Overview:
                 }
                 for name, table in tables.items()
             }
+            return states | {"files": dict(files)}
 
 
 def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:

@@ -9,7 +9,7 @@ from dicom_node.domain.promise import PromiseState
 from dicom_node.domain.pull import PullState
 from dicom_node.store.tables import ID, TIME, UID, metadata, state_column
 
-__all__ = ["metadata", "procedures", "promises", "pulls"]
+__all__ = ["metadata", "not_taken", "procedures", "promises", "pulls", "reaches"]
 
 promises = Table(
     "promises",
@@ -58,4 +58,24 @@ pulls = Table(
     Column("ordered_at", TIME, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Index(None, "state", "next_at"),
+)
+
+reaches = Table(
+    "reaches",
+    metadata,
+    Column("destination", String(80), primary_key=True),
+    Column("failures", Integer, nullable=False),  # domain.reach.Reach
+    Column("probes", Integer, nullable=False),
+    Column("down_since", TIME),
+    Column("probe_at", TIME),
+    Column("reason", Text, nullable=False),
+)
+
+not_taken = Table(
+    "not_taken",
+    metadata,
+    Column("destination", String(80), primary_key=True),
+    Column("sop_class_uid", UID, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", TIME, nullable=False),
 )

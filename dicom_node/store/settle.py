@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, Row, select
 
-from dicom_node.domain.delivery import ARRIVED, CONFIRMED, PENDING, DeliveryState
+from dicom_node.domain.delivery import ARRIVED, CONFIRMED, PENDING, DeliveryState, proven
 from dicom_node.domain.job import JobEvent, JobState
 from dicom_node.store import tables as t
 from dicom_node.store.jobs import change_job
@@ -20,7 +22,9 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
     """
     d = t.deliveries
     rows = connection.execute(
-        select(d.c.state, d.c.needs_commitment, d.c.destination, d.c.reason)
+        select(
+            d.c.state, d.c.needs_commitment, d.c.needs_sight, d.c.proof, d.c.destination, d.c.reason
+        )
         .where(d.c.job_id == job_id)
         .order_by(d.c.id)
     ).all()
@@ -43,10 +47,17 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
             reason="; ".join(sorted(words)), reason_code=REFUSED,
         )  # fmt: skip
     job = _job(connection, job_id)
-    needed = [state for state, row in zip(states, rows, strict=True) if row.needs_commitment]
-    proven = bool(needed) and all(state in CONFIRMED for state in needed)
-    if job.state == JobState.DELIVERED.value and proven:
+    asked = [row for row in rows if row.needs_commitment or row.needs_sight or row.proof]
+    if job.state == JobState.DELIVERED.value and asked and all(_proven(row) for row in asked):
         change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm")
+
+
+def _proven(row: Any) -> bool:  # noqa: ANN401 - a row of the table
+    """Whether the highest rung that can be had was reached; accepted alone proves nothing."""
+    state = DeliveryState(row.state)
+    if row.needs_commitment or row.needs_sight:
+        return proven(state, commitment=bool(row.needs_commitment), sight=bool(row.needs_sight))
+    return state in CONFIRMED  # the ladder ended early: what stands counts
 
 
 def _job(connection: Connection, job_id: str) -> Row[tuple[object, ...]]:

@@ -75,6 +75,9 @@ associations = Table(
     Column("objects", Integer, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
     Column("peer", String(80), nullable=False, default="", server_default=""),  # taken for
+    Column("tls", String(16), nullable=False, server_default=""),  # version; empty: plain
+    Column("certificate", String(80), nullable=False, server_default=""),  # that was shown
+    Column("certificate_names", JSON, nullable=False, server_default="[]"),
     Column("contexts", JSON, nullable=False, default=list, server_default="[]"),
     Column("refused", Integer, nullable=False, default=0, server_default="0"),  # objects
     Column("reason", Text, nullable=False, default="", server_default=""),
@@ -91,6 +94,7 @@ peers = Table(
     Column("ae_title", String(16), nullable=False),
     Column("address", String(255), nullable=False),  # IP, CIDR or host name; empty: anywhere
     Column("called_ae", JSON, nullable=False),  # AE titles of ours; empty: any
+    Column("certificate", String(255), nullable=False, server_default=""),  # domain.certificate
     Column("services", JSON, nullable=False),  # domain.peer.Service
     Column("note", Text, nullable=False),
     Column("port", Integer, nullable=False, default=0, server_default="0"),  # to call it at
@@ -133,7 +137,9 @@ instances = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("removed_at", TIME),  # by storage.keep_days; its file goes after this
     Column("erased", Integer, nullable=False, default=0, server_default="0"),  # the file has gone
+    Column("fault", String(10), nullable=False, default="", server_default=""),  # of its file
     UniqueConstraint("sop_instance_uid", "sha256"),
+    Index(None, "sha256"),
 )
 
 jobs = Table(
@@ -196,7 +202,9 @@ artefacts = Table(
     Column("sha256", SHA256, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
+    Column("fault", String(10), nullable=False, default="", server_default=""),  # of its file
     UniqueConstraint("job_id", "role", "key"),
+    Index(None, "sha256"),
     Index(None, "sop_instance_uid"),  # asked of every object that comes in
 )
 
@@ -209,10 +217,13 @@ deliveries = Table(
     Column("destination", String(80), nullable=False),
     *_state(DeliveryState),
     Column("needs_commitment", Integer, nullable=False, default=0),
+    Column("needs_sight", Integer, nullable=False, default=0, server_default="0"),
     Column("attempts", Integer, nullable=False, default=0),
     Column("refusals", Integer, nullable=False, default=0),
     Column("next_at", TIME, nullable=False),
-    Column("asked_at", TIME),  # when a commitment of what was accepted was last asked for
+    Column("asked_at", TIME),  # when a proof of what was accepted was last asked for
+    Column("asks", Integer, nullable=False, default=0, server_default="0"),  # on this rung
+    Column("proof", Text, nullable=False, default="", server_default=""),  # why it ended early
     Column("reached_at", TIME),  # when the destination took it, or may have: it may be there
     Column("last_status", Integer),
     Column("reason", Text, nullable=False, default=""),

@@ -155,7 +155,14 @@ class WithdrawalLedger:
                 .values(ended_at=now(connection))
             )
 
-    def write(self, order: Order, note: Artefact, *, needs_commitment: bool) -> None:
+    def write(
+        self,
+        order: Order,
+        note: Artefact,
+        *,
+        needs_commitment: bool,
+        needs_sight: bool = False,
+    ) -> None:
         """Take over a note whose bytes are stored, once, with its delivery."""
         w, a = t.withdrawals, t.artefacts
         with self._database.write() as connection:
@@ -166,6 +173,7 @@ class WithdrawalLedger:
             insert_if_absent(
                 connection, t.deliveries, artefact_id=artefact_id, job_id=order.job_id,
                 destination=order.destination, needs_commitment=int(needs_commitment),
+                needs_sight=int(needs_sight),
                 state=DeliveryState.WAITING.value, next_at=at, created_at=at, updated_at=at,
                 released=1,  # it names the patient as the objects there do, right or wrong
             )  # fmt: skip

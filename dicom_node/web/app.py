@@ -18,12 +18,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dicom_node.errors import FapsNodeError
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.disk import disk_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.web.associations import AssociationPages
+from dicom_node.web.deliveries import DeliveryPages
 from dicom_node.web.health import Health
 from dicom_node.web.pages import Pages, templates
 
@@ -55,7 +56,8 @@ def make_app(
     house_templates = templates(settings, version)
     pages = Pages(settings, ledger, archive, house_templates, clock=clock)
     visits = AssociationPages(settings, ledger, house_templates, clock=clock)
-    health = Health(ledger, archive, disk_of(settings), version=version)
+    post = DeliveryPages(settings, ledger, house_templates, clock=clock)
+    health = Health(settings, ledger, archive, disk_of(settings), version=version)
     errors = Errors(pages)
     return Starlette(
         routes=[
@@ -70,6 +72,9 @@ def make_app(
             Route("/associations", visits.newest),
             Route("/peers", visits.add, methods=["POST"]),
             Route("/associations/now", visits.fragment),
+            Route("/deliveries", post.all),
+            Route("/deliveries", post.resend, methods=["POST"]),
+            Route("/deliveries/now", post.fragment),
             Route("/live", health.live),
             Route("/ready", health.ready),
             Route("/metrics", health.metrics),
@@ -121,7 +126,7 @@ class Errors:
 
     async def ours(self, _request: Request, error: Exception) -> Response:
         """The database or the archive said no."""
-        self._log.error("page failed", error=error, reason=str(error))
+        self._log.error("page failed", error=error, reason=in_words(error))
         advice = (
             "The node keeps what it has received. Check the database and the disk of the data "
             "folder; /ready tells what is wrong. Then reload this page."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dicom_node.domain.delivery import ARRIVED, CONFIRMED, DeliveryState
+from dicom_node.domain.delivery import ARRIVED, CONFIRMED, DeliveryState, proven
 from dicom_node.domain.outputs import DEFAULT_OUTPUTS, SrClass, SrPer, roles_of
 from dicom_node.web.words import DELIVERY_TONES, ROLES, Tone, object_name
 
@@ -30,6 +30,7 @@ class Tally:
     confirmation_asked: bool
     trouble: str  # why something is late or refused
     cancelled: int = 0
+    unproven: int = 0  # of these, a proof that is asked for cannot be had
 
     @property
     def words(self) -> str:
@@ -44,6 +45,7 @@ class Tally:
             ("refused", self.refused),
             ("replaced", self.replaced),
             ("held", self.held),
+            ("not proven", self.unproven),
             ("not sent any more", self.cancelled),
         )
         return ", ".join([words, *(f"{number} {what}" for what, number in more if number)])
@@ -53,13 +55,15 @@ class Tally:
         """What is wrong at this destination, in one line."""
         kinds = (("refused by", self.refused), ("held for", self.held))
         late = "late at" if self.arrived < self.total else "replaced at"
+        late = "not proven by" if self.unproven and not self.replaced else late
         how = next((what for what, number in kinds if number), late)
         return f"{how} {self.destination}: {self.trouble}"
 
     @property
     def done(self) -> bool:
         """Whether nothing more is expected from this destination."""
-        return self.total == (self.confirmed if self.confirmation_asked else self.arrived)
+        proven = self.confirmed + self.unproven if self.confirmation_asked else self.arrived
+        return self.total == min(self.arrived, proven)
 
     @property
     def settled(self) -> bool:
@@ -71,7 +75,7 @@ class Tally:
         """Red when refused, amber when late, held or replaced, green when done."""
         if self.refused:
             return "bad"
-        if self.done and not self.replaced:
+        if self.done and not self.replaced and not self.unproven:
             return "good"
         return "warn" if self.trouble else "work"
 
@@ -125,14 +129,31 @@ def _tally(destination: str, rows: Sequence[dict[str, Any]]) -> Tally:
         destination=destination,
         total=len(rows) - replaced,
         arrived=sum(state in ARRIVED for state in states),
-        confirmed=sum(state in CONFIRMED for state in states),
+        confirmed=sum(_is_proven(row) for row in rows),
         refused=states.count(DeliveryState.REFUSED),
         replaced=replaced,
         held=states.count(DeliveryState.HELD),
-        confirmation_asked=any(row["needs_commitment"] for row in rows),
-        trouble=late[0][2] if late else "",
+        confirmation_asked=any(_asks_for_proof(row) or row["proof"] for row in rows),
+        trouble=late[0][2] if late else next((row["proof"] for row in rows if row["proof"]), ""),
         cancelled=number - len(rows),
+        unproven=sum(
+            bool(row["proof"]) and state in ARRIVED and not _is_proven(row)
+            for row, state in zip(rows, states, strict=True)
+        ),
     )
+
+
+def _asks_for_proof(row: dict[str, Any]) -> bool:
+    return bool(row["needs_commitment"] or row["needs_sight"])
+
+
+def _is_proven(row: dict[str, Any]) -> bool:
+    """Whether the object stands on the highest rung that is still asked of it."""
+    state = DeliveryState(row["state"])
+    if not _asks_for_proof(row):
+        return state in CONFIRMED
+    commitment, sight = bool(row["needs_commitment"]), bool(row["needs_sight"])
+    return proven(state, commitment=commitment, sight=sight)
 
 
 def result_files(

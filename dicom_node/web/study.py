@@ -223,6 +223,8 @@ def _image(
     use, reason = str(row["state"]), str(row["reason"])
     if use == "kept":
         use, reason = _use(header, partners, excluded, is_open=is_open)
+    if row["fault"]:
+        reason = "; ".join(filter(None, (reason, f"its file is {row['fault']} on the disk")))
     if row["removed_at"] is not None:
         reason = "; ".join(filter(None, (reason, "its file was removed after storage.keep_days")))
     return ReceivedImage(

@@ -175,6 +175,8 @@ _EVENTS = {
     ("delivery", "commit"): "committed",
     ("delivery", "commit_failure"): "commitment refused",
     ("delivery", "found"): "found at the destination",
+    ("delivery", "not_found"): "accepted, yet not found",
+    ("delivery", "unproven"): "no proof to be had",
     ("delivery", "resend"): "to be sent again",
     ("delivery", "cancel"): "not sent any more",
 }

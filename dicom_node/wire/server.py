@@ -13,8 +13,10 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.listener_section import Listener
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
+from dicom_node.tls import why
 from dicom_node.wire.acceptor import Acceptor
+from dicom_node.wire.connection import NothingSaidError
 from dicom_node.wire.gate import Gate
 from dicom_node.wire.messages import Begin, Overrun
 from dicom_node.wire.pdata import Breach
@@ -33,7 +35,7 @@ class Server(ThreadedAssociationServer):
 
     ``admits`` is asked for every address before a thread is made; ``turned_away`` is told of
     connections that ended before they said who they are: address and reason. ``tls`` is asked for
-    every connection, so that new certificates count at once.
+    every connection, so that new certificates count at once. Servers of one node share the gate.
     """
 
     daemon_threads = True
@@ -44,6 +46,8 @@ class Server(ThreadedAssociationServer):
         listener: Listener,
         handlers: Sequence[Handler],
         *,
+        port: int,
+        gate: Gate,
         begin: Begin,
         admits: Admits,
         turned_away: TurnedAway,
@@ -51,14 +55,14 @@ class Server(ThreadedAssociationServer):
     ) -> None:
         self.listener = listener
         self.begin = begin
-        self.gate = Gate(listener)
+        self.gate = gate
         self._admits = admits
         self._turned_away = turned_away
         self._tls = tls
         self.request_queue_size = listener.backlog
         super().__init__(
             ae,
-            (listener.host, listener.port),
+            (listener.host, port),
             ae.ae_title,
             ae.supported_contexts,
             evt_handlers=[*handlers, (evt.EVT_REQUESTED, self._requested)],
@@ -76,7 +80,7 @@ class Server(ThreadedAssociationServer):
         except BlockingIOError:
             raise
         except OSError as error:
-            logger("wire").error("connection not accepted", error=error, reason=str(error))
+            logger("wire").error("connection not accepted", error=error, reason=in_words(error))
             time.sleep(OUT_OF_DESCRIPTORS_S)  # it would be asked again at once
             raise
         return request, address
@@ -117,12 +121,13 @@ class Server(ThreadedAssociationServer):
             context = self._tls()
             if context is not None:
                 assoc.dul.socket.secure(context, self.listener.handshake_s)
+        except NothingSaidError:
+            return False
         except TimeoutError:
             limit = f"{self.listener.handshake_s:g} s (listener.handshake_s)"
             assoc.blame(Overrun(f"No TLS handshake within {limit}"))
         except OSError as error:
-            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            assoc.blame(Breach(f"TLS handshake failed: {reason}"))
+            assoc.blame(Breach(f"No TLS: {why(error)}"))
         else:
             return True
         return False

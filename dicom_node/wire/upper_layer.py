@@ -16,7 +16,7 @@ from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.timer import Timer
 
 from dicom_node.listener_section import Listener
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.wire.connection import WOULD_BLOCK, Connection
 from dicom_node.wire.messages import Begin, Messages, Overrun
 from dicom_node.wire.pdata import HEADER, Breach, Step
@@ -287,7 +287,7 @@ class UpperLayer(DULServiceProvider):
 
     def _break_off(self, error: Exception) -> None:
         """Abort past the state machine, as the base class does: an exception has upset it."""
-        logger("wire").error("association broken off", error=error, reason=str(error))
+        logger("wire").error("association broken off", error=error, reason=in_words(error))
         abort = A_ABORT_RQ()
         abort.source, abort.reason_diagnostic = 0x02, 0x00
         self.socket.send(abort.encode())

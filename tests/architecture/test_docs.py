@@ -83,7 +83,8 @@ def test_every_key_of_a_destination_is_shown_and_two_examples_load(
         first, *_ = tomllib.loads(file.read_text())[section]
         assert set(first) == set(model.model_fields)
         for name, field in model.model_fields.items():
-            if not field.is_required():
+            # What only some kinds of destination need has no value that could be shown as one.
+            if not field.is_required() and name not in {"ae_title", "host"}:
                 assert first[name] == to_jsonable_python(field.default), name
 
 

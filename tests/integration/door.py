@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
@@ -12,7 +13,7 @@ from pynetdicom.association import Association
 
 from dicom_node.callers import Callers
 from dicom_node.follow import Follower
-from dicom_node.listen import Port
+from dicom_node.listen import Port, secure_port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
 from dicom_node.store.keeping import Keeper
@@ -31,8 +32,16 @@ def takes_nothing(*_: object) -> NoReturn:
 class Door:
     """A listening port with its log; ``call`` opens an association to it."""
 
-    def __init__(self, folder: Path, peers: Sequence[Any] = (), **listener: Any) -> None:
-        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
+    def __init__(
+        self,
+        folder: Path,
+        peers: Sequence[Any] = (),
+        sections: Mapping[str, Any] = MappingProxyType({}),
+        tls: dict[str, Any] | None = None,
+        **listener: Any,
+    ) -> None:
+        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers), **sections}
+        extra["tls"] = tls or {}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
@@ -51,6 +60,7 @@ class Door:
             receiver.begin,
             admits=self.callers.admits,
             turned_away=self.callers.turned_away,
+            secure=secure_port(self.hospital.settings),
         )
         guests = self.callers.guests
         self.voucher = Voucher(self.hospital.archive, self.hospital.ledger, guests)

@@ -44,32 +44,60 @@ def result(sop_class: str, name: str, **values: Any) -> bytes:
 class Post:
     """One analysed exam with SEG and SR, and the stages that send and confirm them."""
 
-    def __init__(self, folder: Path, pacs_port: int, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pacs_port: int,
+        *,
+        extra: dict[str, Any] | None = None,
+        called_ae: str = "",
+        leases_lost: int = 0,
+        **settings: Any,
+    ) -> None:
         target = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": pacs_port}
-        target |= settings
-        self.hospital = Hospital(folder, [target])
+        # A PACS that is stopped waits for associations that are kept.
+        target |= {"keep_open_s": 0} | settings
+        self.hospital = Hospital(folder, [target], extra or {})
         self.destination = self.hospital.settings.destinations[0]
-        self.exam: Exam = self.hospital.exam("one").receive().close()
         ledger, archive = self.hospital.ledger, self.hospital.archive
-        job = self.exam.claim()
+        self._leases_lost = leases_lost
+        self.exam = self._analysed("one", called_ae)
+        self.deliverer = Deliverer(self.destination, "FAPS", archive, ledger, lambda: None)
+        self.confirmer = Confirmer([self.destination], "FAPS", ledger)
+
+    def _analysed(self, name: str, called_ae: str = "", prefix: str = "") -> Exam:
+        """An exam comes in, is analysed and planned."""
+        ledger, archive = self.hospital.ledger, self.hospital.archive
+        exam = self.hospital.exam(name).receive()
+        with ledger.database.write() as connection:
+            of_exam = t.studies.c.study_instance_uid == exam.uid
+            connection.execute(update(t.studies).where(of_exam).values(called_ae=called_ae))
+        exam.close()
+        for _ in range(self._leases_lost):
+            assert ledger.jobs.claim(exam.job_id(), "a zombie", -1.0) is not None
+        self.job = job = exam.claim()
         artefacts = []
         for role, key, sop_class in (("seg", "R-CC", CLASSES[0]), ("sr", "exam", CLASSES[1])):
-            content = result(sop_class, role, StudyInstanceUID=self.exam.uid)
+            content = result(sop_class, prefix + role, StudyInstanceUID=exam.uid)
             artefacts.append(
                 Artefact(
                     role=role,
                     key=key,
                     media_type="application/dicom",
                     sop_class_uid=sop_class,
-                    sop_instance_uid=derive_uid("result", role),
+                    sop_instance_uid=derive_uid("result", prefix + role),
                     sha256=archive.put(content),
                     size=len(content),
                 )
             )
         ledger.jobs.finish(job, artefacts, Ending(event=JobEvent.RESULTS_STORED))
         ledger.deliveries.plan(self.hospital.plans())
-        self.deliverer = Deliverer(self.destination, "FAPS", archive, ledger, lambda: None)
-        self.confirmer = Confirmer([self.destination], "FAPS", ledger)
+        return exam
+
+    def another(self, name: str) -> tuple[str, str]:
+        """A second exam with results; the names of these."""
+        self._analysed(name, prefix=f"{name} ")
+        return f"{name} seg", f"{name} sr"
 
     def sheet(self) -> StudySheet:
         sheet = self.hospital.ledger.overview.sheet(self.exam.uid, ())

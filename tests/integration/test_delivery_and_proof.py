@@ -11,7 +11,7 @@ from dicom_node.deliver import Deliverer
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.listen import Port
 from dicom_node.listener_section import Listener
-from dicom_node.sections import Destination
+from dicom_node.settings import Destination
 from tests.integration.door import takes_nothing
 from tests.integration.post import CLASSES, Post
 from tests.peers import free_port

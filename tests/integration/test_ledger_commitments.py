@@ -75,7 +75,7 @@ def test_a_commitment_confirms_the_job(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
     (request,) = ledger.commitments.due("vault")
     assert ledger.commitments.answered(request.transaction_uid, "all") == (job_id, "vault")
-    ledger.deliveries.confirm(job_id, "vault", named(request), {})
+    ledger.proofs.confirm(job_id, "vault", named(request), {})
     assert delivery_states(ledger, "vault") == ["committed"]
     assert job_state(ledger, job_id) is JobState.CONFIRMED
     let_pass(ledger.database, 61)
@@ -89,7 +89,7 @@ def test_a_report_for_a_strangers_transaction_is_known_as_such(ledger: Ledger) -
 def test_an_object_that_the_destination_lost_is_sent_again(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
     (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", set(), dict.fromkeys(named(request), LOST))
+    ledger.proofs.confirm(job_id, "vault", set(), dict.fromkeys(named(request), LOST))
     assert delivery_states(ledger, "vault") == ["waiting"]
     assert job_state(ledger, job_id) is JobState.ANALYSED
     (parcel,) = ledger.deliveries.due("vault")
@@ -104,7 +104,7 @@ def named(request: Request) -> set[str]:
 
 def test_a_report_proves_only_what_it_names(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
-    ledger.deliveries.confirm(job_id, "vault", {"1.2.3"}, {})
+    ledger.proofs.confirm(job_id, "vault", {"1.2.3"}, {})
     assert delivery_states(ledger, "vault") == ["accepted"]
     assert job_state(ledger, job_id) is JobState.DELIVERED
 
@@ -113,7 +113,7 @@ def test_a_destination_that_never_commits_is_given_up(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
     for round_number in range(3):
         (request,) = ledger.commitments.due("vault")
-        ledger.deliveries.confirm(job_id, "vault", set(), dict.fromkeys(named(request), 0x0122))
+        ledger.proofs.confirm(job_id, "vault", set(), dict.fromkeys(named(request), 0x0122))
         let_pass(ledger.database, 120)
         for parcel in ledger.deliveries.due("vault"):
             assert round_number < 2
@@ -131,8 +131,8 @@ def test_a_destination_without_commitment_is_never_asked(ledger: Ledger) -> None
 def test_a_second_report_changes_nothing(ledger: Ledger) -> None:
     job_id = _delivered(ledger)
     (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", named(request), {})
-    ledger.deliveries.confirm(job_id, "vault", set(), {"1.2.3": LOST})
+    ledger.proofs.confirm(job_id, "vault", named(request), {})
+    ledger.proofs.confirm(job_id, "vault", set(), {"1.2.3": LOST})
     assert job_state(ledger, job_id) is JobState.CONFIRMED
 
 
@@ -142,7 +142,7 @@ def test_a_job_counts_as_confirmed_when_whoever_can_prove_it_has(ledger: Ledger)
     for parcel in ledger.deliveries.due("vault"):
         send(ledger, parcel, SUCCESS)
     (request,) = ledger.commitments.due("vault")
-    ledger.deliveries.confirm(job_id, "vault", named(request), {})
+    ledger.proofs.confirm(job_id, "vault", named(request), {})
     assert job_state(ledger, job_id) is JobState.ANALYSED
     for parcel in ledger.deliveries.due("pacs"):
         send(ledger, parcel, SUCCESS)

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from dicom_node.domain.delivery import DELIVER_ATTEMPTS_PERMANENT, outcome_of
+from dicom_node.domain.delivery import outcome_of
 from dicom_node.domain.job import JobState
 from dicom_node.store import tables as t
 from dicom_node.store.deliveries import Parcel, Plan
 from dicom_node.store.jobs import Artefact
 from dicom_node.store.ledger import Ledger
+from tests.headers import low_energy
 from tests.integration.databases import let_pass
 from tests.integration.ledger_acts import STORED, artefact, claim, job_state, new_job, rows, send
 
@@ -25,7 +26,13 @@ SEG_ONLY = Plan(name="pacs", roles=("seg",), needs_commitment=True)
 def results() -> list[Artefact]:
     """One object of each of the roles that the tests use."""
     return [
-        replace(artefact("sr"), role=role, sha256=letter * 64, sop_instance_uid=f"1.2.{number}")
+        replace(
+            artefact("sr"),
+            role=role,
+            sha256=letter * 64,
+            sop_instance_uid=f"1.2.{number}",
+            sop_class_uid=f"1.2.840.{number}",
+        )
         for number, (role, letter) in enumerate([("seg", "a"), ("sc", "b"), ("sr", "c")])
     ]
 
@@ -38,7 +45,7 @@ def planned(ledger: Ledger, plan: Plan = SEG_ONLY) -> str:
 
 
 def refuse(ledger: Ledger, parcel: Parcel, *instead: str) -> None:
-    for _ in range(DELIVER_ATTEMPTS_PERMANENT):
+    while parcel in ledger.deliveries.due("pacs"):
         send(ledger, parcel, replace(NOT_TAKEN, instead=instead))
         let_pass(ledger.database, LONG)
 
@@ -71,7 +78,7 @@ def test_what_went_in_its_place_is_confirmed_like_everything_else(ledger: Ledger
     send(ledger, sc, SUCCESS)
     (request,) = ledger.commitments.due("pacs")
     assert [uid for _, uid in request.references] == [sc.sop_instance_uid]
-    ledger.deliveries.confirm(job_id, "pacs", {sc.sop_instance_uid}, {})
+    ledger.proofs.confirm(job_id, "pacs", {sc.sop_instance_uid}, {})
     assert job_state(ledger, job_id) is JobState.CONFIRMED
 
 
@@ -117,3 +124,25 @@ def test_after_a_resend_the_same_end_is_reached_without_new_objects(ledger: Ledg
         send(ledger, parcel, SUCCESS)
     assert states(ledger) == {"seg": "accepted", "sc": "accepted"}
     assert ledger.fallbacks.counts() == {}
+
+
+def test_a_class_that_is_not_taken_costs_the_next_exam_one_attempt(ledger: Ledger) -> None:
+    plan = replace(SEG_ONLY, needs_commitment=False)
+    attempts = []
+    for study in ("1.2.1", "1.2.2"):
+        job_id = new_job(ledger, [low_energy(study_instance_uid=study)])
+        ledger.jobs.finish(claim(ledger, job_id), results(), STORED)
+        ledger.deliveries.plan([plan])
+        (seg,) = ledger.deliveries.due("pacs")
+        refuse(ledger, seg)
+        (row,) = rows(ledger, select(t.deliveries).where(t.deliveries.c.id == seg.delivery_id))
+        attempts.append(row.attempts)
+    assert attempts == [3, 1]
+    assert ledger.destinations.not_taken() == {"pacs": ("1.2.840.0",)}
+    # A person has permitted the class there: what was is forgotten.
+    ledger.deliveries.resend(seg.job_id, "pacs", "cli ada")
+    assert ledger.destinations.not_taken() == {}
+    send(ledger, seg, NOT_TAKEN)
+    assert ledger.deliveries.due("pacs") == []
+    let_pass(ledger.database, LONG)
+    assert ledger.deliveries.due("pacs") == [seg]

@@ -284,4 +284,4 @@ def test_no_walk_leads_the_ledger_astray(new_ledger: Callable[[], Ledger]) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_walk_of_many_leads_the_ledger_astray(new_ledger: Callable[[], Ledger]) -> None:
-    _walk(new_ledger, examples=500, steps=50)
+    _walk(new_ledger, examples=100, steps=50)

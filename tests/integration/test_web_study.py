@@ -190,7 +190,14 @@ def test_what_is_sent_no_more_delays_nothing(
     states: tuple[str, ...], words: str, done: object
 ) -> None:
     given = [
-        {"destination": "pacs", "state": state, "reason": "", "needs_commitment": 0}
+        {
+            "destination": "pacs",
+            "state": state,
+            "reason": "",
+            "needs_commitment": 0,
+            "needs_sight": 0,
+            "proof": "",
+        }
         for state in states
     ]
     (tally,) = tallies(given)

@@ -94,7 +94,7 @@ def test_a_password_may_come_from_a_secret_file(
         ("[listener]\nae_title = ' '\n", ["node.toml:2", "ae_title"]),
         ("[completeness]\nquiet_s = 0\n", ["node.toml:2", "quiet_s", "0", "greater than 0"]),
         (PACS + PACS, ["two destinations have the name 'pacs'"]),
-        (PACS + "confirm = 'query'\n", ["node.toml:5", "confirm", "'query'", "'commitment'"]),
+        (PACS + "confirm = 'word'\n", ["node.toml:5", "confirm", "'word'", "'commitment'"]),
         (PACS + "outputs = ['pdf']\n", ["node.toml:", "outputs", "'pdf'", "'seg'"]),
         (
             "[[destinations]]\nname = 'x'\nhost = 'h'\n",

@@ -18,6 +18,7 @@ from dicom_node.domain.delivery import (
     DeliveryEvent,
     DeliveryState,
     IllegalDeliveryEventError,
+    Patience,
     advance,
     next_attempt_at,
     outcome_of,
@@ -43,8 +44,12 @@ LEGAL = {
     ("accepted", "commit"): "committed",
     ("accepted", "commit_failure"): "waiting",
     ("accepted", "found"): "seen",
+    ("accepted", "not_found"): "waiting",
+    ("accepted", "unproven"): "accepted",
     ("accepted", "resend"): "waiting",
     ("committed", "found"): "seen",
+    ("committed", "not_found"): "waiting",
+    ("committed", "unproven"): "committed",
     ("committed", "resend"): "waiting",
     ("seen", "resend"): "waiting",
     ("refused", "resend"): "waiting",
@@ -137,6 +142,8 @@ def test_pauses_never_shrink_and_are_capped(attempts: int, spread: float, age: f
 def test_pauses_double_from_five_seconds_to_a_quarter_of_an_hour() -> None:
     pauses = [next_attempt_at(0.0, attempts, 0.0) for attempts in range(1, 11)]
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
+    shorter = [next_attempt_at(0.0, attempts, 0.0, Patience(first_s=0.5)) for attempts in (1, 2, 3)]
+    assert shorter == [0.5, 1, 2]
 
 
 def test_trying_ends_after_three_days() -> None:
