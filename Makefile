@@ -5,11 +5,12 @@ PYTHON ?= python3.11
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
-# -j where a second core helps; tests marked slow are left to `make test-all`.
+# Tests marked slow are left to `make test-all`. Two processes, each with peers of its own.
 PYTEST = $(BIN)/python -m pytest
+TOGETHER = -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench bench-sending check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all mutants faults soak bench bench-decode bench-ingest bench-sending check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,15 +30,32 @@ peers: ## Install the programs that tests talk to (Debian, as root)
 	@bash deploy/install-peers.sh
 
 test: setup peers ## Set up and run the tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(TOGETHER)
 
 test-all: setup ## The slow tests too, with viewers and more validators
 	@bash deploy/install-peers.sh deploy/apt-test.txt deploy/apt-test-slow.txt
 	$(PYTEST)
 
+mutants: setup ## Mutants of lease, outbox, limits and path code (an hour; results in mutants/)
+	TMPDIR=$${TMPDIR:-/dev/shm} $(BIN)/python -m mutmut run --max-children 1
+	$(BIN)/python -m mutmut results
+
+faults: setup peers ## Faults at seeded moments, audited: make faults N=1000, SEED=17, PAIRS=1
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED),--runs $(or $(N),40)) $(if $(PAIRS),--pairs) --lanes $(or $(LANES),2)
+
+soak: setup peers ## 1,200 small exams, a fault a minute: make soak EXAMS=200 shortens it
+	@$(BIN)/python -m tests.faults.soak --exams $(or $(EXAMS),1200)
+
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/keeping.py
+
+bench-ingest: setup ## How fast objects are received, beside DCMTK and Orthanc, in turns
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/ingest.py
+
+bench-decode: setup ## Reading of images in every syntax, beside pydicom's own way
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/decode.py
 
 bench-sending: setup ## How fast results go out, beside DCMTK's storescu
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/sending.py
@@ -63,4 +81,4 @@ migration: setup ## New database revision: make migration m="what it does"
 	$(BIN)/python migrations/new.py "$(m)"
 
 clean: ## Remove what `make` made
-	rm -rf $(VENV) build dist *.egg-info demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

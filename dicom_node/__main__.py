@@ -15,13 +15,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicom_node import caller_commands, destination_commands, peer_commands
+from dicom_node import audit_commands, caller_commands, destination_commands, peer_commands
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
+from dicom_node.doctor.command import doctor
 from dicom_node.domain.assessment import category_of
 from dicom_node.embedded import worker_command
 from dicom_node.errors import ConfigurationError, FapsNodeError, LedgerError
-from dicom_node.logs import configure
+from dicom_node.logs import configure, guard_process
 from dicom_node.lookup import existing_ledger, find, one_study, open_ledger
 from dicom_node.node import Node
 from dicom_node.peer_commands import Config
@@ -59,6 +60,7 @@ class Confirm(Enum):
 def _settings(config: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
     settings = load_settings(config or config_file(), overrides)
     configure(settings.logs.level)
+    guard_process()
     return settings
 
 
@@ -134,6 +136,7 @@ def check(config: Config = None) -> None:
     file = config or config_file()
     settings = load_settings(file)
     console.print(f"{file or 'defaults'}: the settings are valid.")
+    console.print(f"Senders reach {settings.listener.ae_title} at {settings.doors}.")
     if not settings.destinations:
         console.print("Note: no destination is configured; results stay on the page.")
     if not settings.peers:
@@ -220,10 +223,13 @@ def resend(
 
 app.command()(withdraw)
 app.command()(sweep)
+app.command()(doctor)
 app.command()(caller_commands.associations)
+app.command()(caller_commands.commitments)
 app.command()(destination_commands.undelivered)
 app.add_typer(caller_commands.peers, name="peers")
-for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send):
+app.add_typer(audit_commands.audit, name="audit")
+for talk in (peer_commands.echo, peer_commands.probe, peer_commands.send, peer_commands.pull):
     app.command()(talk)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,10 +18,13 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from dicom_node.domain.dimse import UNCOMPRESSED
 from dicom_node.errors import ConfigurationError, NothingAccepted, PeerError
 from dicom_node.push import CallingAE
+from dicom_node.sections import Tls
 from dicom_node.settings import Destination
+from dicom_node.tls import client_context, trouble_with
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
+SETTLE_S = 2.0
 
 
 @contextmanager
@@ -51,8 +55,11 @@ def association(
         ae_title=destination.ae_title,
         ext_neg=list(roles),
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
+        tls_args=_secured(destination),
     )
     if not assoc.is_established:
+        # The library may come back before its own thread has noted that it was rejected.
+        assoc.join(SETTLE_S)
         if assoc.rejected_contexts:
             raise NothingAccepted(f"{describe(destination)}: takes none of what was proposed")
         raise PeerError(f"{describe(destination)}: {_why(assoc, destination)}")
@@ -61,6 +68,16 @@ def association(
     finally:
         if assoc.is_established:
             assoc.release()
+
+
+def _secured(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
+    """What the library needs to speak TLS; the files are read anew for each association."""
+    if not destination.tls:
+        return None
+    try:
+        return client_context(destination), destination.host
+    except ConfigurationError as error:
+        raise PeerError(f"{describe(destination)}: {error}") from None
 
 
 def send_at_once(event: evt.Event) -> None:
@@ -78,8 +95,10 @@ def describe(destination: Destination) -> str:
     return peer if destination.name == peer else f"{destination.name} ({peer})"
 
 
-def peer(text: str, name: str | None = None, confirm: str = "none") -> Destination:
-    """``AE@host:port`` as a destination.
+def peer(
+    text: str, name: str | None = None, confirm: str = "none", tls: Tls | None = None
+) -> Destination:
+    """``AE@host:port`` as a destination; with ``tls``, over TLS as who we are there.
 
     Raises
     ------
@@ -93,9 +112,12 @@ def peer(text: str, name: str | None = None, confirm: str = "none") -> Destinati
         raise ConfigurationError(f"{text!r} is no peer; write AE@host:port, as PACS@10.0.0.5:104")
     values = {"name": name or text, "ae_title": ae_title, "host": host, "port": port}
     try:
-        return Destination.model_validate({**values, "confirm": confirm})
+        made = Destination.model_validate({**values, "confirm": confirm, "tls": tls is not None})
     except ValueError as error:
         raise ConfigurationError(f"{text!r} is no peer: {error}") from None
+    if tls is not None:
+        made.called_by(tls)
+    return made
 
 
 def echo(destination: Destination, calling_ae: str) -> None:
@@ -131,4 +153,6 @@ def _why(assoc: Association, destination: Destination) -> str:
     except OSError as error:
         reason = error.strerror or str(error)
         return f"cannot connect ({reason}); check address, port and firewall, that the peer is up"
+    if destination.tls and (trouble := trouble_with(destination)):
+        return f"no TLS: {trouble}"
     return "the peer hung up; check that it is a DICOM node and knows this AE title"

@@ -15,7 +15,7 @@ from dicom_node.errors import ConfigurationError
 from dicom_node.guest_list import configured
 from dicom_node.lookup import existing_ledger
 from dicom_node.sections import KnownPeer
-from dicom_node.show import print_associations, print_peers, print_strangers
+from dicom_node.show import print_associations, print_peers, print_promises, print_strangers
 
 console = Console(soft_wrap=True, highlight=False)
 peers = typer.Typer(help="Who may come in, and who was refused.", no_args_is_help=True)
@@ -36,6 +36,16 @@ def associations(
     print_associations(console, ledger.associations.newest(number, failed=failed))
 
 
+def commitments(
+    number: Annotated[int, typer.Option("--number", min=1, help="How many at most")] = 100,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Who asked whether its images are kept (Storage Commitment), and if the report arrived."""
+    _, ledger = existing_ledger(config, data)
+    print_promises(console, ledger.promises.newest(number))
+
+
 @peers.command("list")
 def list_peers(config: Config = None, data: Data = None) -> None:
     """Everybody who may come in."""
@@ -49,7 +59,11 @@ def add_peer(
     name: Annotated[str, typer.Option(help="Short name; default: the AE title")] = "",
     called: Annotated[list[str] | None, typer.Option(help="Title of ours it may call")] = None,
     service: Annotated[list[Service] | None, typer.Option(help="What it may do")] = None,
+    certificate: Annotated[
+        str, typer.Option(help="SHA-256 fingerprint or subject alternative name that it must show")
+    ] = "",
     note: Annotated[str, typer.Option(help="For people")] = "",
+    port: Annotated[int, typer.Option(help="Port to call it back at, for commitments")] = 0,
     config: Config = None,
     data: Data = None,
 ) -> None:
@@ -62,8 +76,10 @@ def add_peer(
             ae_title=ae_title,
             address=address,
             called_ae=tuple(called or ()),
+            certificate=certificate,
             services=tuple(service or ALL),
             note=note,
+            port=port,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -86,7 +102,7 @@ def remove_peer(
 ) -> None:
     """Let a peer in no more that was added by command or on the page."""
     settings, ledger = existing_ledger(config, data)
-    ledger.peers.remove(name)
+    ledger.peers.remove(name, f"cli {getpass.getuser()}")
     console.print(f"{name}: may not come in any more.", markup=False)
     if not ledger.peers.all() and not settings.peers:
         console.print("Note: it was the last on the list; everybody may come in from now on.")

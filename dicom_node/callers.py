@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import cast
 from weakref import WeakKeyDictionary, WeakSet
@@ -12,15 +12,13 @@ from weakref import WeakKeyDictionary, WeakSet
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
-from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     Verification,
 )
 
 from dicom_node.domain.association import (
-    UNANSWERED,
-    Contexts,
     End,
     Ending,
     House,
@@ -34,8 +32,11 @@ from dicom_node.guest_list import GuestList
 from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
-from dicom_node.wire.acceptor import faults_of
+from dicom_node.visits import visit_of
+from dicom_node.wire.acceptor import faults_of, is_released
 
+LOOK_S = 5.0
+LOST_AFTER_S = 10.0  # one that has just been opened may not have its number here yet
 TOLD_EVERY_S = 60.0  # of an address that is turned away before it says who it is
 REMEMBERED = 4096
 # PS3.8 Table 9-21: result, source, diagnostic.
@@ -47,9 +48,20 @@ _REJECTIONS: dict[tuple[int | None, ...], Refusal] = {
 
 
 class Callers:
-    """The log of associations; ``left`` is called when one that was accepted has ended."""
+    """The log of associations.
 
-    def __init__(self, settings: Settings, ledger: Ledger, left: Callable[[], None]) -> None:
+    ``left`` is called when one that was accepted has ended, ``row`` when its row has been opened or
+    closed; ``elsewhere`` are rows that other processes have open.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        left: Callable[[], None],
+        row: Callable[[int, bool], None] = lambda _id, _is_open: None,
+        elsewhere: Callable[[], Collection[int]] = tuple,
+    ) -> None:
         listener = settings.listener
         self._house = House(
             titles=(listener.ae_title, *listener.ae_titles),
@@ -57,6 +69,8 @@ class Callers:
         )
         self._ledger = ledger
         self._left = left
+        self._row = row
+        self._elsewhere = elsewhere
         self._log = logger("callers")
         self.guests = GuestList(settings, ledger)
         self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
@@ -81,6 +95,21 @@ class Callers:
         """Where the objects of an association are counted."""
         with self._lock:
             return self._tallies.get(assoc) or Tally()
+
+    def tick(self) -> float:
+        """Close in the ledger what has ended without its end being written; seconds to the next.
+
+        The database may have been away at that moment, and an exam waits for its sender to go.
+        """
+        with self._lock:
+            entries = [tally.association_id for tally in self._tallies.values()]
+        alive = [entry.id for entry in entries if entry is not None and entry.id is not None]
+        alive += self._elsewhere()
+        lost = self._ledger.associations.close_lost(alive, older_than_s=LOST_AFTER_S)
+        if lost:
+            self._log.warning("ends of associations were not recorded", count=lost)
+            self._left()
+        return LOOK_S
 
     def admits(self, address: str) -> bool:
         """Whether somebody at this IP address may connect at all; asked before any thread."""
@@ -149,11 +178,23 @@ class Callers:
         visit = replace(visit_of(event.assoc), peer=self._peers.get(event.assoc, ""))
         tally = Tally(visit=visit)
         # The objects that follow will be answered A700 themselves if it cannot be recorded.
-        tally.association_id = self._ledger.associations.open(visit, self._note("association"))
+        note = self._note("association")
+
+        def recorded(error: Exception | None) -> None:
+            note(error)
+            self._tell_row(tally, is_open=True)
+
+        tally.association_id = self._ledger.associations.open(visit, recorded)
+        self._tell_row(tally, is_open=True)  # it may be there before we know its entry
         with self._lock:
             self._tallies[event.assoc] = tally
         if event.assoc.is_aborted:  # by a node that stops: before there was anything to close
             self.closed(event.assoc, Ending.ABORTED)
+
+    def _tell_row(self, tally: Tally, *, is_open: bool) -> None:
+        """Say that an association's row is in the log, or closed: who dies leaves the open ones."""
+        if tally.association_id is not None and tally.association_id.id is not None:
+            self._row(tally.association_id.id, is_open)
 
     def heard(self, event: evt.Event) -> None:
         """Note who said A-ABORT: the connection is closed before anybody else learns of it."""
@@ -177,6 +218,7 @@ class Callers:
 
         def recorded(error: Exception | None) -> None:
             note(error)
+            self._tell_row(tally, is_open=False)
             self._left()  # not before: assembling asks the ledger whether the sender has gone
 
         if tally.association_id is not None:
@@ -192,7 +234,7 @@ class Callers:
         by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()
         if assoc in self._cut:
             return Ending.LOST
-        if ending is Ending.LOST and assoc.is_released:
+        if ending is Ending.LOST and is_released(assoc):
             return Ending.RELEASED
         if ending is Ending.LOST and by_peer:
             return Ending.ABORTED
@@ -230,46 +272,9 @@ class Callers:
 
 def _service(abstract_syntax: str) -> Service:
     """What a presentation context is for."""
-    others = {Verification: Service.ECHO, StorageCommitmentPushModel: Service.COMMITMENT}
-    return others.get(abstract_syntax, Service.STORE)
-
-
-def visit_of(assoc: Association) -> Visit:
-    """Who came, what was proposed and, once that is known, what was answered."""
-    request = cast("A_ASSOCIATE", assoc.requestor.primitive)
-    answers = {
-        context.context_id: context
-        for context in (*assoc.accepted_contexts, *assoc.rejected_contexts)
+    others = {
+        Verification: Service.ECHO,
+        StorageCommitmentPushModel: Service.COMMITMENT,
+        ModalityPerformedProcedureStep: Service.MPPS,
     }
-    proposed = [
-        (context, answers.get(context.context_id))
-        for context in request.presentation_context_definition_list
-    ]
-    return Visit(
-        called_ae=plain(request.called_ae_title),
-        calling_ae=plain(request.calling_ae_title),
-        address=str(assoc.requestor.address),
-        contexts=_contexts(proposed),
-    )
-
-
-def plain(text: object, longest: int = 16) -> str:
-    """An AE title or UID as anybody may send it, harmless to databases, logs, terminals."""
-    return "".join(c if " " <= c <= "~" else "?" for c in str(text).strip())[:longest]
-
-
-def _contexts(
-    proposed: list[tuple[PresentationContext, PresentationContext | None]],
-) -> tuple[Contexts, ...]:
-    """Contexts that differ only in their class, put together: senders propose up to 128."""
-    groups: dict[tuple[tuple[str, ...], int, str], dict[str, None]] = {}
-    for context, answer in proposed:
-        syntaxes = tuple(plain(uid, 64) for uid in context.transfer_syntax)
-        result = UNANSWERED if answer is None or answer.result is None else answer.result
-        accepted = "" if answer is None or result else str(answer.transfer_syntax[0])
-        key = (syntaxes, result, accepted)
-        groups.setdefault(key, {})[plain(context.abstract_syntax, 64)] = None
-    return tuple(
-        Contexts(classes=tuple(classes), syntaxes=syntaxes, result=result, accepted=accepted)
-        for (syntaxes, result, accepted), classes in groups.items()
-    )
+    return others.get(abstract_syntax, Service.STORE)

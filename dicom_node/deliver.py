@@ -65,7 +65,6 @@ class Deliverer:
             if destination.kind == "dicomweb"
             else DicomCarrier(destination, calling_ae, archive)
         )
-        self._within_s = destination.deliver_by_hours * 3600.0
         self._log = logger("deliver").bind(destination=destination.name)
 
     def tick(self) -> float:
@@ -106,7 +105,7 @@ class Deliverer:
             self._carrier.probe()
         except PeerError as error:
             self._ledger.destinations.unreached(name, str(error))
-            self._ledger.deliveries.down(name, str(error), within_s=self._within_s)
+            self._ledger.deliveries.down(name, str(error), self._destination.patience)
             return True
         self._ledger.destinations.answered(name)
         down_s = at - (reach.down_since or at)
@@ -139,7 +138,7 @@ class Deliverer:
 
     def _not_reached(self, parcels: Sequence[Parcel], reason: str) -> None:
         outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
-        self._ledger.deliveries.postpone(parcels, outcome, within_s=self._within_s)
+        self._ledger.deliveries.postpone(parcels, outcome, self._destination.patience)
         reach = self._ledger.destinations.unreached(self._destination.name, reason)
         words = "destination down" if reach.down else "destination not reached"
         self._log.warning(words, reason=reason, objects=len(parcels))
@@ -148,12 +147,13 @@ class Deliverer:
         """Write down an attempt; others go in place of what is not taken."""
         if outcome.not_taken:
             outcome = replace(outcome, instead=self._destination.instead_of(parcel.role))
-        state = self._ledger.deliveries.end(parcel, outcome, within_s=self._within_s)
+        state = self._ledger.deliveries.end(parcel, outcome, self._destination.patience)
         ended = state in {DeliveryState.REFUSED, DeliveryState.REPLACED}
         (self._log.warning if ended else self._log.info)(
             state.value if ended else "sent",
             job=parcel.job_id,
             sop_instance=parcel.sop_instance_uid,
             state=outcome.event.value,
-            reason=outcome.reason,
+            # Not the reason: a destination's Error Comment may name the patient.
+            status="none" if outcome.status is None else f"0x{outcome.status:04X}",
         )

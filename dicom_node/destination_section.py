@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
+from dicom_node.domain.delivery import BACKOFF_FIRST_S, BACKOFF_MAX_S, Patience
 from dicom_node.domain.outputs import (
     DEFAULT_OUTPUTS,
     Output,
@@ -15,7 +16,7 @@ from dicom_node.domain.outputs import (
     fallbacks_of,
     roles_of,
 )
-from dicom_node.sections import AeTitle, KnownPeer, Port, Profile, Seconds, Section
+from dicom_node.sections import AeTitle, KnownPeer, Port, Profile, Seconds, Section, Tls
 
 # As ``AeTitle``, or nothing where the destination has none.
 AeTitleOrNone = Annotated[str, Field(max_length=16, pattern=r"^([!-\[\]-~][ -\[\]-~]*)?$")]
@@ -32,6 +33,13 @@ class Destination(Section):
     ae_title: AeTitleOrNone = Field("", description="The destination's AE title")
     host: str = Field("", description="The destination's address")
     port: Port = Field(104, description="The destination's DICOM port")
+    tls: bool = Field(default=False, description="Whether we speak TLS to it")
+    tls_ca_file: str = Field(
+        "", description="Authorities (PEM) of its certificate; empty: those of tls.ca_file"
+    )
+    tls_check_host: bool = Field(
+        default=True, description="Whether its certificate must name the host that we call"
+    )
     url: str = Field("", description="Root of the DICOMweb services, for kind dicomweb")
     url_headers_file: str = Field(
         "", description="File of HTTP headers, one a line, such as Authorization: Bearer …"
@@ -50,6 +58,9 @@ class Destination(Section):
         1800.0, description="Seconds after which results go without waiting for images"
     )
     deliver_by_hours: Hours = Field(72.0, description="Hours after which trying to deliver ends")
+    retry_s: Seconds = Field(
+        BACKOFF_FIRST_S, le=BACKOFF_MAX_S, description="Pause before the second try; then doubled"
+    )
     keep_open_s: float = Field(
         5.0, ge=0, description="Seconds that an idle association is kept for the next results"
     )
@@ -72,6 +83,9 @@ class Destination(Section):
         "off", description="What to do when the destination knows the study by other patient data"
     )
 
+    # The settings put it here, so that a destination is all that a call needs.
+    _ours: Tls = PrivateAttr(default_factory=Tls)
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         if self.kind == "dicom" and not (self.ae_title and self.host):
@@ -93,9 +107,23 @@ class Destination(Section):
         return self
 
     @property
+    def ours(self) -> Tls:
+        """Who we are to it in TLS."""
+        return self._ours
+
+    def called_by(self, ours: Tls) -> None:
+        """Show it this certificate."""
+        self._ours = ours
+
+    @property
     def roles(self) -> tuple[str, ...]:
         """Roles of the artefacts that it gets."""
         return roles_of(self.outputs, self.sr_class, self.sr_per)
+
+    @property
+    def patience(self) -> Patience:
+        """How long it is tried."""
+        return Patience(self.retry_s, self.deliver_by_hours * 3600.0)
 
     @property
     def needs_commitment(self) -> bool:

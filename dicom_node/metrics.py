@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -15,21 +15,27 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from dicom_node.domain.association import Ending
+from dicom_node.domain.certificate import Certificate
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
+from dicom_node.domain.promise import PromiseState
 from dicom_node.domain.study import StudyState
 from dicom_node.store.disk import Room
+from dicom_node.store.verification import FileFault
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
 _KNOWN: Mapping[str, type[Enum]] = {
     "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
+    "promises": PromiseState, "files": FileFault,
 }  # fmt: skip
 _HELP = {
     "instances": "Received instances by state",
     "studies": "Studies by state",
     "jobs": "Analyses by state, one for each revision of a study",
     "deliveries": "Result objects on their way to destinations, by state",
+    "files": "Files of images and results that are missing or have changed on the disk",
+    "promises": "Storage Commitments that were asked of the node, by state of the report",
 }
 
 
@@ -103,7 +109,7 @@ class _LedgerNumbers(Collector):
         for table, help_text in _HELP.items():
             gauge = GaugeMetricFamily(f"faps_node_{table}", help_text, labels=["state"])
             known = _KNOWN.get(table)
-            zeros = {str(state.value): 0 for state in known} if known else {}
+            zeros = {str(state.value): 0 for state in known if state.value} if known else {}
             for state, number in sorted((zeros | dict(self._counts.get(table, {}))).items()):
                 gauge.add_metric([state], number)
             yield gauge
@@ -143,8 +149,9 @@ class _LedgerNumbers(Collector):
 class _Disk(Collector):
     """The room on the data folder's disk."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, quarantined: int) -> None:
         self._room = room
+        self._quarantined = quarantined
 
     def collect(self) -> Iterable[Metric]:
         """Free bytes, and whether nothing is received for want of them."""
@@ -155,6 +162,47 @@ class _Disk(Collector):
             "faps_node_disk_short",
             "Whether images are refused because the disk is too full",
             float(bool(self._room.shortage)),
+        )
+        yield GaugeMetricFamily(
+            "faps_node_quarantined_files",
+            "Files that no row named, set aside in the data folder",
+            self._quarantined,
+        )
+
+
+class _Certificates(Collector):
+    """Until when the certificates are valid that the settings name."""
+
+    def __init__(self, certificates: Sequence[Certificate]) -> None:
+        self._certificates = certificates
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge for each; `(x - time()) / 86400` is days left."""
+        gauge = GaugeMetricFamily(
+            "faps_node_certificate_not_after_seconds",
+            "When a certificate expires, in seconds since 1970; use is the setting of its file",
+            labels=["use", "fingerprint"],
+        )
+        # A file may name one twice, and a label set may stand here once.
+        for (use, short), until in {
+            (one.use, one.fingerprint[:16]): one.not_after for one in self._certificates
+        }.items():
+            gauge.add_metric([use, short], until)
+        yield gauge
+
+
+class _Audit(Collector):
+    """The audit trail."""
+
+    def __init__(self, waiting: int) -> None:
+        self._waiting = waiting
+
+    def collect(self) -> Iterable[Metric]:
+        """How many events the audit repository was not told of yet."""
+        yield GaugeMetricFamily(
+            "faps_node_audit_waiting",
+            "Sealed events that wait to be handed over; without audit.host, all there are",
+            self._waiting,
         )
 
 
@@ -178,7 +226,10 @@ def exposition(
     replaced: Mapping[tuple[str, str], int] = MappingProxyType({}),
     associations: Mapping[str, int] = MappingProxyType({}),
     room: Room | None = None,
+    quarantined: int = 0,
+    certificates: Sequence[Certificate] = (),
     post: Post | None = None,
+    audit_waiting: int | None = None,
 ) -> bytes:
     """Prometheus text of the counts by table and state, of the workers' bundles, of the version.
 
@@ -199,7 +250,11 @@ def exposition(
         )
     )
     registry.register(_Build(version))
+    if audit_waiting is not None:
+        registry.register(_Audit(audit_waiting))
     if room is not None:
-        registry.register(_Disk(room))
+        registry.register(_Disk(room, quarantined))
+    if certificates:
+        registry.register(_Certificates(certificates))
     ProcessCollector(registry=registry)
     return generate_latest(registry)

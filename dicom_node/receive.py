@@ -9,7 +9,7 @@ from pydicom import config as pydicom_config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from dicom_node.callers import Callers, plain
+from dicom_node.callers import Callers
 from dicom_node.domain.dicom_file import file_head
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.identifiers import is_uid
@@ -22,12 +22,13 @@ from dicom_node.errors import (
     OutOfResources,
     Unreadable,
 )
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.scan import scan
 from dicom_node.store.archive import Archive
 from dicom_node.store.intake import Intake, Received
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.spool import SpoolFile
+from dicom_node.visits import plain
 from dicom_node.wire.command import Command
 
 SUCCESS = 0x0000
@@ -126,7 +127,7 @@ class Incoming:
             )
             self._refuse(error.dimse_status, str(error))
         except Exception as error:  # noqa: BLE001 - the edge of the wire: answer, do not hang
-            log.error("object not kept", error=error, reason=str(error))  # noqa: TRY400 - as above
+            log.error("object not kept", error=error, reason=in_words(error))  # noqa: TRY400 - as above
             self._refuse(PROCESSING_FAILURE, "internal fault, see the node's log")
 
     def _refuse(self, status: int, comment: str) -> None:

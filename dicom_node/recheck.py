@@ -64,8 +64,7 @@ class Recheck:
             return parcels
         if found.verdict is Verdict.WAIT:
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=found.reason)
-            within_s = self._destination.deliver_by_hours * 3600.0
-            self._ledger.deliveries.postpone(parcels, outcome, within_s=within_s)
+            self._ledger.deliveries.postpone(parcels, outcome, self._destination.patience)
         else:
             job_id, name = parcels[0].job_id, self._destination.name
             self._ledger.rechecks.hold(job_id, name, found.reason)

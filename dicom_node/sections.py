@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dicom_node.domain.certificate import checked_demand
 from dicom_node.domain.header import InputRule
 from dicom_node.domain.peer import ALL, Peer, Service, checked_address
 from dicom_node.domain.study import CompletenessRule
@@ -32,6 +33,28 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Tls(Section):
+    """Who we are in TLS, whom we believe, and the port that takes nothing else."""
+
+    certificate_file: str = Field(
+        "", description="Our certificate and its chain (PEM); empty: no TLS"
+    )
+    key_file: str = Field("", description="Its private key (PEM); empty: in the certificate's file")
+    key_passphrase: str = Field("", repr=False, description="What the key is encrypted with")
+    ca_file: str = Field(
+        "", description="Authorities (PEM) of those who call us, and of those whom we call"
+    )
+    clients: Literal["required", "optional"] = Field(
+        "required", description="Whether those who call must show a certificate"
+    )
+    port: int = Field(2762, ge=0, le=65535, description="TCP port of the TLS listener; 0: none")
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is a port for it."""
+        return bool(self.certificate_file and self.port)
+
+
 class KnownPeer(Section):
     """Somebody who may come in."""
 
@@ -39,16 +62,25 @@ class KnownPeer(Section):
     ae_title: AeTitle = Field(description="AE title that it calls with")
     address: str = Field("", description="IP address, network or host name; empty: any")
     called_ae: tuple[AeTitle, ...] = Field((), description="Which titles of ours; empty: any")
+    certificate: str = Field(
+        "", description="SHA-256 fingerprint or subject alternative name that it must show"
+    )
     results_port: int = Field(
         0, ge=0, le=65535, description="Where it takes results of its own exams; 0: nowhere"
     )
     services: tuple[Service, ...] = Field(ALL, min_length=1, description="What it may do here")
     note: str = Field("", description="For people")
+    port: int = Field(0, ge=0, le=65535, description="Port to call it back at; 0: it cannot be")
 
     @field_validator("address")
     @classmethod
     def _is_an_address(cls, text: str) -> str:
         return checked_address(text)
+
+    @field_validator("certificate")
+    @classmethod
+    def _is_a_demand(cls, text: str) -> str:
+        return checked_demand(text)
 
     @model_validator(mode="after")
     def _can_be_called(self) -> Self:
@@ -126,6 +158,10 @@ class Storage(Section):
         0.0, ge=0, description="Days after which images of delivered exams go; 0: never"
     )
 
+    verify_percent: float = Field(
+        1.0, ge=0, le=100, description="Part of the files that is read and compared each day"
+    )
+
     @field_validator("ledger_url")
     @classmethod
     def _is_known(cls, url: str) -> str:
@@ -165,6 +201,9 @@ class Worker(Section):
     )
     threads: int = Field(0, ge=0, description="CPU threads of one analysis; 0: all cores")
     lease_s: Seconds = Field(60.0, description="A job whose worker is silent so long is free again")
+    watchdog_s: Seconds = Field(
+        120.0, description="An idle worker ends itself, to be started anew, when exams wait so long"
+    )
     embedded: bool = Field(default=True, description="`dicom-node up` starts a worker of its own")
 
 
@@ -176,6 +215,16 @@ class Assistance(Section):
     )
 
 
+class Pull(Section):
+    """Images that are missing, fetched from a PACS."""
+
+    source: str = Field("", description="Where: a destination's name, or AE@host:port")
+    automatic: bool = Field(default=False, description="Fetch what an open exam lacks, unasked")
+    after_s: Seconds = Field(20.0, description="Silence after which an exam lacks what it lacks")
+    pause_s: Seconds = Field(1.0, description="Pause between two images that are fetched")
+    most_images: int = Field(100, ge=1, description="Images of one study that are fetched at most")
+
+
 class Web(Section):
     """The status page."""
 
@@ -183,6 +232,24 @@ class Web(Section):
         "127.0.0.1", description="Address of the page; put a proxy with login before it"
     )
     port: Port = Field(8080, description="TCP port of the page")
+
+
+class Audit(Section):
+    """The audit trail, and who is told of it."""
+
+    host: str = Field("", description="Syslog receiver of audit messages; empty: nobody is told")
+    port: Port = Field(6514, description="Its port")
+    transport: Literal["tls", "tcp", "udp"] = Field("tls", description="How it is reached")
+    ca: Path | None = Field(None, description="Who signs its certificate (PEM); empty: system")
+    certificate: Path | None = Field(None, description="Our certificate (PEM), if it wants one")
+    key: Path | None = Field(None, description="The key of our certificate (PEM)")
+    source_id: str = Field("", description="How we call ourselves there; empty: the host's name")
+    keep_years: float = Field(6.0, ge=0, description="Years after which events go; 0: never")
+
+    @field_validator("ca", "certificate", "key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
 
 class Logs(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import tomllib
@@ -30,12 +31,15 @@ from dicom_node.limits_section import Limits
 from dicom_node.listener_section import Listener
 from dicom_node.sections import (
     Assistance,
+    Audit,
     Completeness,
     Input,
     KnownPeer,
     Logs,
+    Pull,
     Queue,
     Storage,
+    Tls,
     Web,
     Worker,
 )
@@ -64,6 +68,7 @@ class Settings(BaseSettings):
     )
 
     listener: Listener = Listener()
+    tls: Tls = Tls()
     input: Input = Input()
     limits: Limits = Limits()
     completeness: Completeness = Completeness()
@@ -73,7 +78,9 @@ class Settings(BaseSettings):
     assistance: Assistance = Assistance()
     destinations: tuple[Destination, ...] = ()
     peers: tuple[KnownPeer, ...] = ()
+    pull: Pull = Pull()
     web: Web = Web()
+    audit: Audit = Audit()
     logs: Logs = Logs()
 
     @model_validator(mode="after")
@@ -83,10 +90,46 @@ class Settings(BaseSettings):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {kind} have the name {twice[0]!r}; names must differ")
-        if self.listener.port == self.web.port and self.listener.host == self.web.host:
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = {"listener.port": self.listener.port} if self.listener.plain else {}
+        if self.tls.listens:
+            ports["tls.port"] = self.tls.port
+        if not ports:
             raise ValueError(
-                f"listener.port and web.port are both {self.web.port}; they must differ"
+                "listener.plain is false and there is no TLS port: nobody could send anything; "
+                "set tls.certificate_file and tls.port, or listener.plain = true"
             )
+        if self.listener.host == self.web.host:
+            ports["web.port"] = self.web.port
+        for one, other in itertools.combinations(ports, 2):
+            if ports[one] == ports[other]:
+                raise ValueError(f"{one} and {other} are both {ports[one]}; they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        tls = self.tls
+        if tls.listens and tls.clients == "required" and not tls.ca_file:
+            raise ValueError(
+                "tls.ca_file must name the authorities of the senders' certificates (PEM), because "
+                'tls.clients is "required"'
+            )
+        for destination in self.destinations:
+            if destination.tls and not (destination.tls_ca_file or tls.ca_file):
+                raise ValueError(
+                    f"destination {destination.name!r} has tls = true: name the authorities of "
+                    "its certificate (PEM) in its tls_ca_file, or in tls.ca_file"
+                )
+            destination.called_by(tls)
+        return self
+
+    @model_validator(mode="after")
+    def _pull_has_a_source(self) -> Self:
+        if self.pull.automatic and not self.pull.source:
+            raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
         return self
 
     @classmethod
@@ -126,6 +169,16 @@ class Settings(BaseSettings):
         )
 
     @property
+    def doors(self) -> str:
+        """Where senders reach the node, for people."""
+        host, found = self.listener.host, []
+        if self.listener.plain:
+            found.append(f"{host}:{self.listener.port}")
+        if self.tls.listens:
+            found.append(f"{host}:{self.tls.port} (TLS)")
+        return " and ".join(found)
+
+    @property
     def input_rule(self) -> InputRule:
         """What the receiver reads of headers."""
         return replace(
@@ -148,6 +201,11 @@ class Settings(BaseSettings):
     def label_maps(self) -> bool:
         """Whether any destination takes label maps: they are made for nobody else."""
         return any(Output.LABELMAP in destination.outputs for destination in self.destinations)
+
+    @property
+    def archive(self) -> str:
+        """A PACS that may have what is missing: the one to pull from, or the first destination."""
+        return self.pull.source or next((one.name for one in self.destinations), "")
 
     @property
     def data_dir(self) -> Path:

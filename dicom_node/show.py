@@ -96,21 +96,49 @@ def print_associations(console: Console, rows: Sequence[dict[str, Any]]) -> None
     console.print(table)
 
 
+def print_promises(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One line per transaction in which a peer asked whether its objects are kept."""
+    if not rows:
+        console.print("Nobody has asked for a Storage Commitment.")
+        return
+    table = Table("Asked", "By", "Objects", "Kept", "Not kept", "Report", "Tries", "Why")
+    for row in rows:
+        table.add_row(
+            _time(row["asked_at"]),
+            escape(f"{row['calling_ae']}@{row['address']}"),
+            str(len(row["objects"])),
+            *(str(row[name]) if row["reported_at"] else "" for name in ("committed", "failed")),
+            row["state"],
+            str(row["attempts"]),
+            escape(row["reason"]),
+        )
+    console.print(table)
+
+
 def print_peers(console: Console, peers: Sequence[Peer]) -> None:
     """One line per peer."""
     if not peers:
         console.print("No peer is listed: everybody who calls the right AE title may come in.")
         return
-    table = Table("Name", "AE title", "Address", "May call", "Services", "Listed by", "Note")
+    table = Table("Name", "AE title", "From", "May call", "Services", "Listed by", "Note")
     for peer in peers:
         table.add_row(
-            *(escape(text) for text in (peer.name, peer.ae_title, peer.address or "any")),
+            *(escape(text) for text in (peer.name, peer.ae_title, _where_from(peer))),
             escape(", ".join(peer.called_ae) or "any"),
             ", ".join(service.value for service in peer.services),
             escape(peer.source),
             escape(peer.note),
         )
     console.print(table)
+
+
+def _where_from(peer: Peer) -> str:
+    """Where a peer may call from, and what it must show there."""
+    place = (peer.address or "any") + (f", port {peer.port}" if peer.port else "")
+    if not peer.certificate:
+        return place
+    short = peer.certificate[:19] + "…" if peer.certificate.startswith("sha") else peer.certificate
+    return f"{place} with {short}"
 
 
 def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
@@ -121,6 +149,9 @@ def print_strangers(console: Console, rows: Sequence[dict[str, Any]]) -> None:
         who = f"{row['calling_ae'] or '?'}@{row['address']}"
         times = f"{row['times']} times, last {_time(row['opened_at'])}"
         console.print(f"{who} calling {row['called_ae'] or '?'}: {times}", markup=False)
+        if row["certificate"]:
+            shown = ", ".join((row["certificate"], *row["certificate_names"]))
+            console.print(f"    showed {shown}", markup=False)
         console.print(f"    {row['advice']}", markup=False)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from dicom_node.lookup import existing_ledger
 from dicom_node.retain import DAY_S, Retainer
 from dicom_node.store.archive import Archive
+from dicom_node.verify import Verifier
 
 
 def sweep(
@@ -33,6 +34,9 @@ def sweep(
         swept = Retainer(settings.storage, archive, ledger).sweep()
         console.print(f"{swept.exams} exams: {swept.files} files removed.")
         console.print(f"{files} leftovers removed from the spool.")
+        orphans = Verifier(settings.storage, archive, ledger).orphans()
+        console.print(f"{orphans} files that no row names set aside.")
+        _tell_quarantine(console, archive)
         return
     due = ledger.retention.due(days * DAY_S, limit=1_000_000) if days else []
     objects, size = sum(one.objects for one in due), sum(one.size for one in due)
@@ -41,3 +45,12 @@ def sweep(
     console.print(f"{len(due)} exams, {objects} objects, {size / 1e9:.1f} GB would be removed.")
     marked, left = len(ledger.retention.pending()), len(archive.leftovers(silent_s))
     console.print(f"{marked} files are marked already, {left} leftovers lie in the spool.")
+    _tell_quarantine(console, archive)
+
+
+def _tell_quarantine(console: Console, archive: Archive) -> None:
+    number = len(list(archive.quarantine.iterdir()))
+    if number:
+        console.print(
+            f"{number} files lie in {archive.quarantine}: see the runbook, or remove them."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from dicom_node.settings import config_file, load_settings
+from dicom_node.store import ledger  # noqa: F401 - with it every table is known
 from dicom_node.store.database import Database
 from dicom_node.store.tables import metadata
 

@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import httpx
@@ -115,7 +116,11 @@ class Orthanc:
 
 @contextmanager
 def orthanc(
-    folder: Path, modalities: dict[str, tuple[str, int]], *, dicomweb: bool = False
+    folder: Path,
+    modalities: dict[str, tuple[str, int]],
+    *,
+    dicomweb: bool = False,
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[Orthanc]:
     """An Orthanc with an empty store; ``modalities`` maps a name to (AE title, port)."""
     program = need("Orthanc", "orthanc")
@@ -137,6 +142,7 @@ def orthanc(
         "DicomModalities": {
             name: [ae, "127.0.0.1", port] for name, (ae, port) in modalities.items()
         },
+        **more,
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(config))
@@ -198,7 +204,7 @@ class RunningNode:
     def sheet(self, study_uid: str) -> StudySheet | None:
         return self.ledger.overview.sheet(study_uid, self.settings.completeness.expected_views)
 
-    def wait_for_state(self, study_uid: str, *states: str, seconds: float = 90.0) -> StudySheet:
+    def wait_for_state(self, study_uid: str, *states: str, seconds: float = 180.0) -> StudySheet:
         """The study's sheet once it is in one of ``states``."""
 
         def there() -> StudySheet | None:
@@ -239,21 +245,24 @@ def _run(package: str, *arguments: str, timeout: float = 300) -> subprocess.Comp
 
 
 @contextmanager
-def running_node(folder: Path, toml: str, port: int, http_port: int) -> Iterator[RunningNode]:
-    """A node with its worker loaded; stopped by SIGTERM, which must end with status 0."""
+def running_node(
+    folder: Path, toml: str, port: int, http_port: int, command: str = "up"
+) -> Iterator[RunningNode]:
+    """A node, with ``up`` its worker loaded; stopped by SIGTERM, which must end with status 0."""
     config = folder / "node.toml"
     config.write_text(toml)
     settings = load_settings(config)
     with (folder / "node.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dicom_node", "up", "--config", str(config)],
+            [sys.executable, "-m", "dicom_node", command, "--config", str(config)],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     try:
         wait_until(lambda: opens(port) or process.poll() is not None, "the node's port")
         assert process.poll() is None, (folder / "node.log").read_text()
         node = RunningNode(port, http_port, settings.data_dir, config, process, settings)
-        wait_until(lambda: node.ledger.workers.alive(30), "the worker", 120)
+        if command == "up":
+            wait_until(lambda: node.ledger.workers.alive(30), "the worker", 240)
         yield node
         node.ledger.close()
         process.send_signal(signal.SIGTERM)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 from dicom_node.doorbell import celery_app
-from dicom_node.logs import configure
+from dicom_node.logs import configure, guard_process
 from dicom_node.settings import config_file, load_settings
 from worker.tasks import desk
 
@@ -21,6 +21,11 @@ def _make() -> Celery:
 
 
 app = _make()
+
+
+@worker_init.connect
+def _parent_begins(**_: object) -> None:
+    guard_process()  # and the children that it forks
 
 
 @worker_process_init.connect

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent
 from dicom_node.errors import ArchiveError, FapsNodeError, LeaseLost
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.jobs import Artefact, Ending
@@ -30,11 +30,13 @@ from worker.contracts import (
     RunIdentity,
     Status,
 )
+from worker.decoder import decode_apart
 from worker.faps.assist import require_limits
 from worker.faps.predictor import Faps
 from worker.load import load
 from worker.reading import Source
 from worker.report.seg import warm_up
+from worker.watchdog import Watchdog, end_worker
 
 SAY_ALIVE_S = 5.0
 PUT_AT_ONCE = 8
@@ -58,6 +60,7 @@ class Desk:
         self._faps: Faps | None = None
         self._job: Job | None = None
         self._stop = threading.Event()
+        self._watchdog = Watchdog(settings.worker.watchdog_s, self._ledger.workers.unclaimed_s)
 
     def open(self) -> None:
         """Load and prove the bundle, warm everything up, and say that this worker is there."""
@@ -68,12 +71,14 @@ class Desk:
             self._log.error("worker not ready", code=error.code, reason=str(error))
             raise
         warm_up()
+        decode_apart.warm_up()
         threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
         self._log.info("worker ready", bundle=faps.card.name, version=faps.card.version)
 
     def close(self) -> None:
         """Take this worker off the list."""
         self._stop.set()
+        decode_apart.close()
         self._ledger.workers.say_goodbye(self._owner)
         self._ledger.close()
 
@@ -93,7 +98,7 @@ class Desk:
         except LeaseLost as error:
             self._log.warning("lease lost", job=job.id, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the edge of a task: the ledger must hear of it
-            self._log.error("analysis failed", job=job.id, error=error, reason=str(error))
+            self._log.error("analysis failed", job=job.id, error=error, reason=in_words(error))
             code = error.code if isinstance(error, FapsNodeError) else type(error).__name__
             self._ledger.jobs.retry(job, f"attempt {job.attempts}: {code}: {error}")
         finally:
@@ -200,7 +205,10 @@ class Desk:
                 job = self._job
                 if job is not None:
                     self._ledger.jobs.heartbeat(job, lease_s)
+                if self._watchdog.bites(busy=job is not None):
+                    self._log.error("exams wait and no message comes, ending this worker")
+                    end_worker()
             except Exception as error:  # noqa: BLE001 - the edge of a thread: without it leases run out
-                self._log.warning("heartbeat failed", error=error, reason=str(error))
+                self._log.warning("heartbeat failed", error=error, reason=in_words(error))
             if self._stop.wait(min(SAY_ALIVE_S, lease_s / 4)):
                 return

@@ -8,15 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node.domain.exam import Excluded, ViewPair
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.errors import FapsNodeError, PixelDecodeError, UnsuitableExam
 from worker.contracts import PreparedView, SourceImage
+from worker.decoder import decode_apart
 from worker.exam.pixels import prepare, read_source
 from worker.stopwatch import Stopwatch
 
+PIXELS = Tag("PixelData")
+PIXEL_DATA = b"\xe0\x7f\x10\x00"  # the tag in little endian
 READ_AHEAD = 2  # views decoded while another is analysed: two keep a second core busy
 
 
@@ -53,7 +59,7 @@ def read_views(
 
     def one(view: ViewPair) -> ReadView:
         low_energy, recombined = (
-            read_source(dcmread(io.BytesIO(read[header.sop_instance_uid]())))
+            read_source(opened(read[header.sop_instance_uid]()), decode_apart)
             for header in (view.low_energy, view.recombined)
         )
         return ReadView(view, low_energy, recombined, prepare(low_energy, recombined, grid))
@@ -68,6 +74,25 @@ def read_views(
                 failed += _excluded(view, problem)
             else:
                 raise problem
+
+
+def opened(content: bytes) -> Dataset:
+    """A DICOM file as a data set; uncompressed pixels stay where they are in ``content``."""
+    stream = io.BytesIO(content)
+    ds = dcmread(stream, stop_before_pixels=True)
+    start = stream.tell()
+    syntax = ds.file_meta.TransferSyntaxUID
+    explicit = syntax == ExplicitVRLittleEndian
+    if not explicit and syntax != ImplicitVRLittleEndian:
+        return dcmread(io.BytesIO(content))
+    # PS3.5 7.1.2 and 7.1.3: tag, then VR and two bytes of nothing where it is explicit, length.
+    at = start + (12 if explicit else 8)
+    length = int.from_bytes(content[at - 4 : at], "little")
+    if content[start : start + 4] != PIXEL_DATA or at + length > len(content):
+        return dcmread(io.BytesIO(content))
+    pixels = memoryview(content)[at : at + length]
+    ds[PIXELS] = DataElement(PIXELS, "OW", pixels, already_converted=True)
+    return ds
 
 
 def _excluded(view: ViewPair, problem: FapsNodeError) -> list[Excluded]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 
+from dicom_node.domain.elements import Readable
 from dicom_node.errors import ConfigurationError
 
 CATEGORIES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
@@ -46,7 +47,7 @@ def category_of(words: str) -> tuple[str, str]:
     return side, category
 
 
-def assessments_of(ds: Dataset) -> tuple[str, ...]:
+def assessments_of(ds: Readable) -> tuple[str, ...]:
     """``("R 4A", "L 2")``: one category a breast, out of the content of a report (PS3.3 C.17.3).
 
     An Assessment Category (111005, DCM) belongs to the laterality that modifies it or the nearest
@@ -59,7 +60,7 @@ def assessments_of(ds: Dataset) -> tuple[str, ...]:
     return tuple(f"{side} {found[side]}" for side in SIDES if side in found)
 
 
-def _walk(ds: Dataset, sides: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
+def _walk(ds: Readable, sides: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
     items = ds.get("ContentSequence") or []
     for item in items:
         if _code(item, "ConceptNameCodeSequence") in _LATERALITY:

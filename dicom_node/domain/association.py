@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pydicom.uid import UID
 
+from dicom_node.domain.certificate import Shown
 from dicom_node.domain.dimse import UNCOMPRESSED, class_name
 
 _SHOWN = 3  # names in one sentence
@@ -36,13 +37,14 @@ class Refusal(enum.Enum):
     CALLER = "caller"
     ADDRESS = "address"
     CALLED_BY_PEER = "called_by_peer"
+    CERTIFICATE = "certificate"
     TOO_MANY = "too_many"
     CLOSED = "closed"  # before it said who it is
     OTHER = "other"
 
 
 # What an administrator can change by adding a peer.
-STRANGERS = (Refusal.CALLER, Refusal.ADDRESS, Refusal.CALLED_BY_PEER)
+STRANGERS = (Refusal.CALLER, Refusal.ADDRESS, Refusal.CALLED_BY_PEER, Refusal.CERTIFICATE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ class Visit:
     address: str
     contexts: tuple[Contexts, ...] = ()
     peer: str = ""  # name of the peer that it was taken for
+    tls: str = ""  # protocol version, such as TLSv1.3; empty: without TLS
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +174,28 @@ def _rejected(visit: Visit, end: End, refusal: Refusal, house: House) -> str:
         )
     if refusal is Refusal.CLOSED:
         return f"{end.complaint}. The connection was closed; told once a minute for an address."
+    if refusal is Refusal.CERTIFICATE and visit.shown is None:
+        return (
+            f"{end.complaint}. Let the sender call the TLS port and show its certificate, or take "
+            "the demand out of the peer's entry."
+        )
     if refusal in STRANGERS:
-        who = f"{visit.calling_ae}@{visit.address}" if visit.calling_ae else visit.address
         words = end.complaint or "It is not on the list of peers"
-        add = f"dicom-node peers add {who}" if visit.calling_ae else "dicom-node peers add"
-        return f"{words}. If it may come in: {add}"
+        return f"{words}. If it may come in: {_addition(visit, refusal)}"
     return f"{end.complaint or 'Rejected'}. See the node's log at this time."
+
+
+def _addition(visit: Visit, refusal: Refusal) -> str:
+    """The command that lets a caller in, bound to the certificate that it showed."""
+    if not visit.calling_ae:
+        return "dicom-node peers add"
+    command = f"dicom-node peers add {visit.calling_ae}@{visit.address}"
+    if visit.shown is None:
+        return command
+    command += f" --certificate sha256:{visit.shown.fingerprint}"
+    if refusal is Refusal.CERTIFICATE:  # the short name is taken by the other certificate
+        command += f" --name {visit.calling_ae}-{visit.shown.fingerprint[:6]}"
+    return command
 
 
 def _nothing_taken(visit: Visit) -> str:

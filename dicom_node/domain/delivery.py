@@ -155,6 +155,17 @@ def outcome_of(status: int | None, comment: str = "") -> Outcome:
     return Outcome(event=DeliveryEvent.REFUSAL, status=status, reason=text, not_taken=not_taken)
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a destination is waited for: the first pause, and how long after planning at all."""
+
+    first_s: float = BACKOFF_FIRST_S
+    within_s: float = DELIVER_BY_S
+
+
+PATIENCE = Patience()
+
+
 def pause(times: int, spread: float, first_s: float, max_s: float) -> float:
     """Seconds to wait after something failed ``times`` times: doubles from first to max.
 
@@ -168,15 +179,15 @@ def next_attempt_at(
     now: float,
     attempts: int,
     created_at: float,
+    patience: Patience = PATIENCE,
     *,
     spread: float = 0.5,
-    within_s: float = DELIVER_BY_S,
 ) -> float | None:
     """When to try again after ``attempts`` tries, or ``None`` when the time is up.
 
-    Doubles from 5 s to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that destinations
-    which fail together do not all come back together.
+    Doubles from its first pause to 15 min; ``spread`` in [0, 1] is the caller's jitter, so that
+    destinations which fail together do not all come back together.
     """
-    if now - created_at >= within_s:
+    if now - created_at >= patience.within_s:
         return None
-    return now + pause(attempts, spread, BACKOFF_FIRST_S, BACKOFF_MAX_S)
+    return now + pause(attempts, spread, patience.first_s, BACKOFF_MAX_S)

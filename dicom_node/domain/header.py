@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pydicom.dataset import Dataset
 
 from dicom_node.domain.assessment import assessments_of
+from dicom_node.domain.elements import Elements, Readable
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.instance import ImageKind, InstanceHeader
 from dicom_node.domain.kind import FOR_PROCESSING, Kind, kind_of
@@ -55,7 +56,7 @@ def header_from(
 
     """
     try:
-        return _header(ds, transfer_syntax_uid, rule)
+        return _header(Elements(ds), transfer_syntax_uid, rule)
     except CannotUnderstand:
         raise
     except Exception as error:
@@ -63,7 +64,7 @@ def header_from(
         raise CannotUnderstand(f"an element cannot be read: {type(error).__name__}") from error
 
 
-def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeader:
+def _header(ds: Readable, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeader:
     uids = {name: _uid(ds, name) for name in _IDENTITY}
     kind = kind_of(ds, rule.recombined_description)
     laterality, conflict = laterality_of(ds)
@@ -106,7 +107,7 @@ def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceH
         acquired_at=acquired_at(ds),
         device=_text(ds, "DeviceSerialNumber") or _text(ds, "DetectorID"),
         source_sop_instance_uids=tuple(
-            str(item.get("ReferencedSOPInstanceUID", ""))
+            _plain(item.get("ReferencedSOPInstanceUID", ""))
             for item in ds.get("SourceImageSequence") or []
         ),
         assessments=assessments_of(ds) if rule.read_assessments and not own else (),
@@ -117,35 +118,39 @@ def _header(ds: Dataset, transfer_syntax_uid: str, rule: InputRule) -> InstanceH
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
-def _uid(ds: Dataset, name: str) -> str:
-    value = _text(ds, name)
+def _uid(ds: Readable, name: str) -> str:
+    value = str(ds.get(name) or "").strip()
     if not is_uid(value):
         raise CannotUnderstand(f"{name} is {value[:64]!r}, which is no UID", Unreadable.NO_UID)
     return value
 
 
-def _text(ds: Dataset, name: str) -> str:
+def _text(ds: Readable, name: str) -> str:
     value = ds.get(name)
+    return "" if value is None else _plain(value)
+
+
+def _plain(value: object) -> str:
     # A NUL is no character of any text (PS3.5 6.1.3), and PostgreSQL takes none.
-    return "" if value is None else str(value).replace("\0", "").strip()
+    return str(value).replace("\0", "").strip()
 
 
-def _texts(ds: Dataset, name: str) -> tuple[str, ...]:
+def _texts(ds: Readable, name: str) -> tuple[str, ...]:
     value = ds.get(name)
     if value is None or value == "":
         return ()
     if isinstance(value, str):
-        return (value.strip(),)
-    return tuple(str(item).strip() for item in value) if isinstance(value, Sequence) else ()
+        return (_plain(value),)
+    return tuple(map(_plain, value)) if isinstance(value, Sequence) else ()
 
 
-def _field_of_view(ds: Dataset) -> tuple[str, ...]:
+def _field_of_view(ds: Readable) -> tuple[str, ...]:
     """Rotation and horizontal flip of the detector's image, empty where neither is said."""
     values = (_text(ds, "FieldOfViewRotation"), _text(ds, "FieldOfViewHorizontalFlip"))
     return values if any(values) else ()
 
 
-def _number(ds: Dataset, name: str, default: int = 0) -> int:
+def _number(ds: Readable, name: str, default: int = 0) -> int:
     value = ds.get(name)
     try:
         return int(value)
@@ -154,7 +159,7 @@ def _number(ds: Dataset, name: str, default: int = 0) -> int:
 
 
 def exclusion_of(
-    ds: Dataset,
+    ds: Readable,
     rule: InputRule,
     kind: Kind,
     laterality: str | None,
@@ -200,7 +205,7 @@ def exclusion_of(
     return None, ""
 
 
-def acquired_at(ds: Dataset) -> float | None:
+def acquired_at(ds: Readable) -> float | None:
     """Acquisition time in seconds since 1970, read as UTC; only differences are meaningful."""
     stamp = _text(ds, "AcquisitionDateTime")[:14]
     if not stamp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 OWN_RESULT = "a result of this node"  # why such an object is ignored
@@ -72,7 +72,7 @@ class InstanceHeader:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types, for the ledger."""
-        return {**asdict(self), "kind": self.kind.value}
+        return {**vars(self), "kind": self.kind.value}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> InstanceHeader:

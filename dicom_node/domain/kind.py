@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     BreastProjectionXRayImageStorageForPresentation,
     BreastProjectionXRayImageStorageForProcessing,
@@ -15,6 +14,7 @@ from pydicom.uid import (
     DigitalMammographyXRayImageStorageForProcessing,
 )
 
+from dicom_node.domain.elements import Readable
 from dicom_node.domain.instance import ImageKind
 
 FOR_PRESENTATION = frozenset(
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     weak: bool = False
 
 
-def kind_of(ds: Dataset, description: re.Pattern[str] | None = None) -> Kind:
+def kind_of(ds: Readable, description: re.Pattern[str] | None = None) -> Kind:
     """Kind of image by the first rule that fires.
 
     Image Type comes first because it is the standard's own place (PS3.3 C.8.11.7.1.4); vendors put
@@ -72,24 +72,24 @@ def kind_of(ds: Dataset, description: re.Pattern[str] | None = None) -> Kind:
     return Kind(ImageKind.FFDM, "no element names an energy")
 
 
-def _image_type(ds: Dataset) -> list[str]:
+def _image_type(ds: Readable) -> list[str]:
     value = ds.get("ImageType") or []
     values = [value] if isinstance(value, str) else list(value)
     return [str(item).strip().upper() for item in values]
 
 
-def _tokens(ds: Dataset) -> list[str]:
+def _tokens(ds: Readable) -> list[str]:
     return [token for token in _image_type(ds)[2:] if token]
 
 
-def _biopsy(ds: Dataset) -> Kind | None:
+def _biopsy(ds: Readable) -> Kind | None:
     for token in _tokens(ds):
         if token.startswith(_BIOPSY):
             return Kind(ImageKind.BIOPSY, f"Image Type {token}")
     return None
 
 
-def _synthetic(ds: Dataset) -> Kind | None:
+def _synthetic(ds: Readable) -> Kind | None:
     for token in _tokens(ds):
         if token.startswith("TOMO"):
             return Kind(ImageKind.TOMOSYNTHESIS, f"Image Type {token}")
@@ -102,13 +102,13 @@ def _synthetic(ds: Dataset) -> Kind | None:
     return None
 
 
-def _is_fuji_synthetic(ds: Dataset) -> bool:
+def _is_fuji_synthetic(ds: Readable) -> bool:
     # Fuji's S-View images say DERIVED, PRIMARY and no more; a contrast image says POST_CONTRAST.
     model = str(ds.get("ManufacturerModelName") or "").strip().upper()
     return model == "FDR-3000AWS" and _image_type(ds)[:1] == ["DERIVED"] and not _tokens(ds)
 
 
-def _recombined_by_image_type(ds: Dataset) -> Kind | None:
+def _recombined_by_image_type(ds: Readable) -> Kind | None:
     for token in _tokens(ds):
         if token in {"SUBTRACTION", "RECOMBINED"}:
             return Kind(ImageKind.RECOMBINED, f"Image Type {token}")
@@ -117,7 +117,7 @@ def _recombined_by_image_type(ds: Dataset) -> Kind | None:
     return None
 
 
-def _energy_by_image_type(ds: Dataset) -> Kind | None:
+def _energy_by_image_type(ds: Readable) -> Kind | None:
     # Prefixes, because archives hold values cut to 16 characters and shorter ("LOW_ENER").
     for token in _tokens(ds):
         if token.startswith("HIGH_ENER"):
@@ -127,7 +127,7 @@ def _energy_by_image_type(ds: Dataset) -> Kind | None:
     return None
 
 
-def _recombined_by_processing(ds: Dataset) -> Kind | None:
+def _recombined_by_processing(ds: Readable) -> Kind | None:
     code = str(ds.get("AcquisitionDeviceProcessingCode") or "")
     if "CESM" in code.upper():
         return Kind(ImageKind.RECOMBINED, f"Acquisition Device Processing Code {code}")
@@ -138,7 +138,7 @@ def _recombined_by_processing(ds: Dataset) -> Kind | None:
     return None
 
 
-def _high_energy_by_exposure(ds: Dataset) -> Kind | None:
+def _high_energy_by_exposure(ds: Readable) -> Kind | None:
     # Never on derived images: recombined ones copy either exposure's kVp.
     if _image_type(ds)[:1] != ["ORIGINAL"]:
         return None
@@ -160,14 +160,14 @@ def _at_least(value: Any, limit: float) -> bool:  # noqa: ANN401 - whatever a he
         return False
 
 
-def _recombined_by_sources(ds: Dataset) -> Kind | None:
+def _recombined_by_sources(ds: Readable) -> Kind | None:
     sources = ds.get("SourceImageSequence") or []
     if _image_type(ds)[:1] == ["DERIVED"] and len(sources) > 1:
         return Kind(ImageKind.RECOMBINED, f"derived from {len(sources)} source images", weak=True)
     return None
 
 
-_RULES: tuple[Callable[[Dataset], Kind | None], ...] = (
+_RULES: tuple[Callable[[Readable], Kind | None], ...] = (
     _biopsy,
     _synthetic,
     _recombined_by_image_type,

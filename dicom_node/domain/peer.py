@@ -26,7 +26,8 @@ class Service(enum.Enum):
 
     STORE = "store"
     ECHO = "echo"
-    COMMITMENT = "commitment"  # tell us that our results are kept
+    COMMITMENT = "commitment"  # tell us that our results are kept; ask us whether its images are
+    MPPS = "mpps"  # tell us what it has made, so that we know when an exam is whole
 
 
 ALL = tuple(Service)
@@ -40,8 +41,10 @@ class Peer:
     ae_title: str
     address: str = ""  # IP, CIDR or host name
     called_ae: tuple[str, ...] = ()
+    certificate: str = ""  # sha256:… or a subject alternative name that it must show
     services: tuple[Service, ...] = ALL
     note: str = ""
+    port: int = 0  # at which it can be called; 0: it cannot
     source: str = "node.toml"
 
 
@@ -85,7 +88,10 @@ def judge(visit: Visit, peers: Sequence[Peer], resolve: Resolve) -> tuple[Peer, 
         titles = ", ".join(sorted({title for peer in here for title in peer.called_ae}))
         words = f"{who} may call {titles} only, and called {visit.called_ae}"
         return Stranger(Refusal.CALLED_BY_PEER, words)
-    return called
+    proven = tuple(peer for peer in called if _proven(visit, peer))
+    if not proven:
+        return Stranger(Refusal.CERTIFICATE, _unproven(visit, called))
+    return proven
 
 
 def may_connect(address: str, peers: Sequence[Peer], resolve: Resolve) -> bool:
@@ -113,6 +119,24 @@ def _unknown(visit: Visit, peers: Sequence[Peer], resolve: Resolve) -> str:
         return words
     known = ", ".join(sorted({f"{peer.name} ({peer.ae_title})" for peer in there}))
     return f"{words}; {visit.address} is known as {known}"
+
+
+def _proven(visit: Visit, peer: Peer) -> bool:
+    """Whether the caller has shown what the peer must show."""
+    if not peer.certificate:
+        return True
+    return visit.shown is not None and visit.shown.answers(peer.certificate)
+
+
+def _unproven(visit: Visit, peers: Sequence[Peer]) -> str:
+    wanted = " or ".join(sorted({peer.certificate for peer in peers}))
+    if not visit.tls:
+        came = "came without TLS"
+    elif visit.shown is None:
+        came = "showed none"
+    else:
+        came = f"showed {visit.shown.words}"
+    return f"{visit.calling_ae} must show the certificate {wanted}, and {came}"
 
 
 def _ip(text: str) -> IPv4Address | IPv6Address | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydicom.dataset import Dataset
+from dicom_node.domain.elements import Readable
 
 Spacing = tuple[float, float]  # (row, column) in mm
 
 
-def spacing_of(ds: Dataset) -> tuple[Spacing | None, str]:
+def spacing_of(ds: Readable) -> tuple[Spacing | None, str]:
     """Spacing (row_mm, col_mm) and the rule it comes from; None where the header has none.
 
     Imager Pixel Spacing is measured at the detector and never adjusted (PS3.3 C.8.11.7). Pixel

@@ -170,7 +170,8 @@ class _Walk:
             (length,) = self._long(self._block, at + 4)
             vr = b""
         elif vr in _LONG:
-            (length,) = self._long(self._block, self._offset(4, level))
+            at = self._offset(4, level)
+            (length,) = self._long(self._block, at)
             self._pos += 4
         self._count()
         if group == _DELIMITERS:
@@ -236,7 +237,8 @@ class _Walk:
             number += 1
 
     def _tag_and_length(self, level: _Level) -> tuple[int, int]:
-        group, number, length = self._plain(self._block, self._offset(_LEAST, level))
+        at = self._offset(_LEAST, level)  # first: it may fetch another block
+        group, number, length = self._plain(self._block, at)
         self._pos += _LEAST
         self._count()
         return group << 16 | number, length

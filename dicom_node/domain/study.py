@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dicom_node.domain.exam import FULL_EXAM, Exam, pair, view_name
 from dicom_node.domain.instance import ImageKind, InstanceHeader
+from dicom_node.domain.procedure import Performed
 
 CEM_KINDS = frozenset({ImageKind.LOW_ENERGY, ImageKind.RECOMBINED})
 
@@ -38,6 +39,7 @@ class Arrival:
     last_received_at: float
     association_open: bool
     reopened: bool = False  # a job was made of the study before these images came
+    performed: Performed | None = None  # what the modality says, if it says anything
 
 
 class Verdict(enum.Enum):
@@ -76,22 +78,32 @@ def judge(arrival: Arrival, rule: CompletenessRule, now: float) -> Judgement:
     ``settle_s`` of silence when all seen views are paired and the sender has hung up; after
     ``quiet_s`` otherwise. A study that has started views without a single pair is held at
     ``deadline_s`` after its first image.
+
+    A modality that says what it made is believed: once all of that is there nothing is waited for;
+    while it is at work, or images that it named are missing, ``settle_s`` of silence do not count;
+    a step that it broke off is judged after ``settle_s``, by what came.
     """
     exam = pair(arrival.headers)
     started = [cell for cell in grid(arrival.headers, ()) if cell.low_energy or cell.recombined]
     all_paired = bool(exam.views) and all(cell.paired for cell in started)
+    silence = now - arrival.last_received_at
+    told = arrival.performed
+    settled = not arrival.association_open and silence >= rule.settle_s
+    if told is not None and (told.all_here or (told.discontinued and settled)):
+        return _told_that_no_more_comes(exam, started, arrival)
     full = set(rule.expected_views) <= exam.names
     if all_paired and full and not arrival.reopened:
         return Judgement(Verdict.READY, "all expected views are paired")
-    silence = now - arrival.last_received_at
-    if all_paired and not arrival.association_open and silence >= rule.settle_s:
+    more_to_come = told is not None and told.more_to_come
+    if all_paired and settled and not more_to_come:
         return Judgement(
             Verdict.READY, f"all seen views are paired, silent for {rule.settle_s:g} s"
         )
     # An association that stays open proves nothing: some PACS keep one for hours.
     if silence >= rule.quiet_s:
         return _after_silence(exam, started, arrival, rule, now)
-    settles = all_paired and not arrival.association_open
+    discontinued = told is not None and told.discontinued
+    settles = (all_paired or discontinued) and not arrival.association_open and not more_to_come
     return Judgement(
         Verdict.WAIT,
         waiting_for(arrival.headers, rule.expected_views),
@@ -102,18 +114,38 @@ def judge(arrival: Arrival, rule: CompletenessRule, now: float) -> Judgement:
 def _after_silence(
     exam: Exam, started: Sequence[GridCell], arrival: Arrival, rule: CompletenessRule, now: float
 ) -> Judgement:
-    if exam.views:
-        return Judgement(Verdict.READY, f"silent for {rule.quiet_s:g} s")
-    if not any(header.kind in CEM_KINDS for header in arrival.headers):
-        return Judgement(Verdict.IGNORE, "no contrast-enhanced mammogram in the study")
-    if not any(cell.low_energy != cell.recombined for cell in started):
-        # Nothing that could still arrive would help: the report says why, not silence.
-        return Judgement(Verdict.READY, "no view can be analysed")
+    judged = _by_what_came(exam, started, arrival, f"silent for {rule.quiet_s:g} s")
+    if judged is not None:
+        return judged
     deadline = arrival.first_received_at + rule.deadline_s
     missing = waiting_for(arrival.headers, ())
     if now >= deadline:
         return Judgement(Verdict.HOLD, f"incomplete after {rule.deadline_s:g} s: {missing}")
     return Judgement(Verdict.WAIT, missing, deadline)
+
+
+def _told_that_no_more_comes(
+    exam: Exam, started: Sequence[GridCell], arrival: Arrival
+) -> Judgement:
+    judged = _by_what_came(exam, started, arrival, "the modality says that no more images come")
+    if judged is not None:
+        return judged
+    missing = waiting_for(arrival.headers, ())
+    return Judgement(Verdict.HOLD, f"incomplete, and the modality made no more: {missing}")
+
+
+def _by_what_came(
+    exam: Exam, started: Sequence[GridCell], arrival: Arrival, why: str
+) -> Judgement | None:
+    """The verdict if nothing more comes; None where a missing image could make the exam whole."""
+    if exam.views:
+        return Judgement(Verdict.READY, why)
+    if not any(header.kind in CEM_KINDS for header in arrival.headers):
+        return Judgement(Verdict.IGNORE, "no contrast-enhanced mammogram in the study")
+    if not any(cell.low_energy != cell.recombined for cell in started):
+        # Nothing that could still arrive would help: the report says why, not silence.
+        return Judgement(Verdict.READY, "no view can be analysed")
+    return None
 
 
 def grid(headers: Iterable[InstanceHeader], expected: Sequence[str]) -> tuple[GridCell, ...]:

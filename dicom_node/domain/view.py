@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pydicom.dataset import Dataset
+from dicom_node.domain.elements import Readable
 
 # CID 4014, SNOMED CT and the older SNOMED RT codes that archives still hold (PS3.16).
 VIEW_CODES = {
@@ -42,7 +42,7 @@ _GE_CLINICAL_VIEW = (0x0045, 0x101B)  # private "Clinical View", e.g. RCC
 _NAME = re.compile(r"\b(?:[LR][ _-]?)?(XCCL|XCCM|LMO|MLO|CC|ML|LM)\b")
 
 
-def laterality_of(ds: Dataset) -> tuple[str | None, bool]:
+def laterality_of(ds: Readable) -> tuple[str | None, bool]:
     """Laterality ``"L"``, ``"R"``, ``"B"`` or ``None``, and whether two sources contradict.
 
     Image Laterality, then Laterality, then the Anatomic Region's modifier (PS3.3 C.8.11.7).
@@ -51,7 +51,7 @@ def laterality_of(ds: Dataset) -> tuple[str | None, bool]:
     return (found[0] if found else None), len(set(found)) > 1
 
 
-def _lateralities(ds: Dataset) -> Iterator[str]:
+def _lateralities(ds: Readable) -> Iterator[str]:
     yield str(ds.get("ImageLaterality") or "").strip().upper()
     yield str(ds.get("Laterality") or "").strip().upper()
     for region in ds.get("AnatomicRegionSequence") or []:
@@ -59,7 +59,7 @@ def _lateralities(ds: Dataset) -> Iterator[str]:
             yield LATERALITY_CODES.get(str(modifier.get("CodeValue", "")).strip(), "")
 
 
-def view_of(ds: Dataset) -> tuple[str | None, tuple[str, ...]]:
+def view_of(ds: Readable) -> tuple[str | None, tuple[str, ...]]:
     """View name and sorted view modifiers; the coded view first, then what vendors add.
 
     The order is View Code Sequence, View Position, GE's Clinical View, Series Description.
@@ -75,7 +75,7 @@ def view_of(ds: Dataset) -> tuple[str | None, tuple[str, ...]]:
     return None, ()
 
 
-def _view_texts(ds: Dataset) -> Iterator[str]:
+def _view_texts(ds: Readable) -> Iterator[str]:
     yield str(ds.get("ViewPosition") or "")
     if _GE_CLINICAL_VIEW in ds:
         value = ds[_GE_CLINICAL_VIEW].value
@@ -84,7 +84,7 @@ def _view_texts(ds: Dataset) -> Iterator[str]:
     yield str(ds.get("SeriesDescription") or "")
 
 
-def _modifiers(view_item: Dataset) -> tuple[str, ...]:
+def _modifiers(view_item: Readable) -> tuple[str, ...]:
     codes = (
         str(item.get("CodeValue", "")).strip()
         for item in view_item.get("ViewModifierCodeSequence") or []
@@ -92,7 +92,7 @@ def _modifiers(view_item: Dataset) -> tuple[str, ...]:
     return tuple(sorted(MODIFIER_CODES.get(code, f"code {code}") for code in codes if code))
 
 
-def partial_view_of(ds: Dataset) -> tuple[str, ...]:
+def partial_view_of(ds: Readable) -> tuple[str, ...]:
     """Codes of the tiles of a large breast (Partial View Code Sequence), sorted."""
     if str(ds.get("PartialView") or "").upper() != "YES":
         return ()

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -79,10 +80,10 @@ class Archive:
 
         """
         sha256 = hashlib.sha256(content).hexdigest()
-        if self.path(sha256).exists():
-            return sha256
         part = self.new_part()
         try:
+            if self._is_there(self.path(sha256)):
+                return sha256
             part.write_bytes(content)
             self.adopt(part, sha256)
         except OSError as error:
@@ -108,7 +109,7 @@ class Archive:
         target = self.path(sha256)
         try:
             _sync(part)
-            if target.exists():
+            if self._is_there(target):
                 part.unlink()
                 return target
             self._make_folder(target.parent)
@@ -117,6 +118,67 @@ class Archive:
         except OSError as error:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         return target
+
+    @staticmethod
+    def _is_there(path: Path) -> bool:
+        """Whether a file is there; if so it is as young as what is about to name it."""
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    @staticmethod
+    def older(folder: Path, than_s: float) -> list[Path]:
+        """Files of a folder to which nothing has happened for so long."""
+        old = []
+        for file in folder.iterdir() if folder.is_dir() else ():
+            with suppress(FileNotFoundError):  # kept or removed meanwhile
+                if time.time() - file.stat().st_mtime >= than_s:
+                    old.append(file)
+        return old
+
+    def set_aside(self, path: Path, older_than_s: float, is_known: Callable[[str], bool]) -> bool:
+        """Move a file into the quarantine unless it is young or known; whether it went.
+
+        It is asked after the move: who has named it before that is seen, who names it after that
+        finds it gone, and writes it again.
+        """
+        aside = self.quarantine / path.name
+        goes = False
+        try:
+            path.rename(aside)
+            try:
+                is_old = time.time() - aside.stat().st_mtime >= older_than_s
+                goes = is_old and not is_known(path.name)
+            finally:
+                if not goes:
+                    self._put_back(aside, path)
+        except FileNotFoundError:
+            pass  # somebody else has moved or removed it
+        except OSError as error:
+            raise ArchiveError(f"{path} cannot be set aside: {error.strerror}") from None
+        return goes
+
+    def return_known(self, known: Callable[[list[str]], set[str]]) -> int:
+        """Put files back whose names are known after all, of a crash or a restored database."""
+        aside = {path.name.partition(".")[0]: path for path in self.quarantine.iterdir()}
+        found = known([name for name in aside if _SHA256.fullmatch(name)])
+        for name in found:
+            self._make_folder(self.path(name).parent)
+            self._put_back(aside[name], self.path(name))
+        return len(found)
+
+    @staticmethod
+    def _put_back(aside: Path, path: Path) -> None:
+        try:
+            path.hardlink_to(aside)
+        except FileExistsError:
+            pass  # written again meanwhile
+        except OSError:
+            aside.rename(path)  # no links in this file system
+            return
+        aside.unlink()
 
     def take_in(self, part: Path, sha256: str) -> Taken:
         """Move a received spool file under its hash, durably, in place of an older copy of it.
@@ -160,9 +222,7 @@ class Archive:
             if aside.stat().st_ino == taken.inode:
                 aside.unlink()
                 return True
-            with suppress(FileExistsError):
-                taken.path.hardlink_to(aside)
-            aside.unlink()
+            self._put_back(aside, taken.path)
         return False
 
     def _make_folder(self, folder: Path) -> None:
@@ -191,12 +251,7 @@ class Archive:
 
     def leftovers(self, older_than_s: float = 0.0) -> list[Path]:
         """Spool files to which nobody has written for ``older_than_s`` seconds."""
-        old = []
-        for file in self.spool.iterdir():
-            with suppress(FileNotFoundError):  # kept or removed by its receiver meanwhile
-                if time.time() - file.stat().st_mtime >= older_than_s:
-                    old.append(file)
-        return old
+        return self.older(self.spool, older_than_s)
 
     def sweep(self, older_than_s: float = 0.0) -> int:
         """Remove spool files that a crash or an aborted association left behind; how many.

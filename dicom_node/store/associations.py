@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,11 +17,14 @@ from dicom_node.domain.association import (
     Entry,
     Visit,
 )
+from dicom_node.store import events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 from dicom_node.store.writer import Act, Order, Said, Writer, nobody
 
 KEPT_S = 90 * 86400.0
+TOLD_EVERY_S = 60.0  # of one refused caller: the trail is kept for years
+_STRANGERS = [refusal.value for refusal in STRANGERS]
 KEPT_ROWS = 20_000  # a storm of callers must not fill the disk
 
 
@@ -48,11 +51,15 @@ def _close(connection: Connection, batch: Sequence[tuple[Entry, End, Diagnosis]]
 
 def _reject(connection: Connection, batch: Sequence[tuple[Visit, End, Diagnosis]]) -> list[None]:
     at = now(connection)
-    rows = [
-        {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
-        for visit, end, diagnosis in batch
-    ]
-    connection.execute(insert(t.associations), rows)
+    for visit, end, diagnosis in batch:
+        if diagnosis.code in _STRANGERS and not _told_lately(connection, visit, at):
+            events.record(
+                connection, at=at, study_id=None, subject="caller",
+                subject_id=f"{visit.calling_ae} {visit.address}"[:64].strip(),
+                event="refused", reason=diagnosis.advice, actor="callers",
+            )  # fmt: skip
+        values = {**_who(visit), **_how(end, diagnosis), "opened_at": at, "closed_at": at}
+        connection.execute(insert(t.associations).values(**values))
     return [None] * len(batch)
 
 
@@ -90,19 +97,35 @@ class AssociationLedger:
         """Record an association that was not accepted."""
         self._writer.send(_REJECT, (visit, end, diagnosis), said)
 
-    def close_lost(self) -> None:
-        """At start: associations that a crash left open are over."""
+    def close_lost(
+        self,
+        alive: Collection[int] = (),
+        older_than_s: float = 0.0,
+        those: Collection[int] | None = None,
+    ) -> int:
+        """Associations that are open here and nowhere else are over, of ``those`` or of all.
+
+        A crash leaves them behind, or a database that was away when they ended. Returns how many.
+        """
+        a = t.associations
+        which = a.c.id.not_in(alive) if those is None else a.c.id.in_(those)
+        lost = (a.c.closed_at.is_(None), which)
+        with self._database.read() as connection:
+            if not connection.execute(select(exists().where(*lost))).scalar_one():
+                return 0
         with self._database.write() as connection:
-            connection.execute(
-                update(t.associations)
-                .where(t.associations.c.closed_at.is_(None))
+            at = now(connection)
+            result = connection.execute(
+                update(a)
+                .where(*lost, a.c.opened_at <= at - older_than_s)
                 .values(
-                    closed_at=now(connection),
+                    closed_at=at,
                     ending=Ending.RESTARTED.value,
                     code=Ending.RESTARTED.name.lower(),
                     advice="The node ended without notice; the sender has to send the rest again.",
                 )
             )
+            return result.rowcount
 
     def newest(self, limit: int = 100, *, failed: bool = False) -> list[dict[str, Any]]:
         """The newest associations first, or only those that did not go well."""
@@ -121,8 +144,8 @@ class AssociationLedger:
                 func.count().label("times"),
                 func.min(a.c.opened_at).label("first_at"),
             )
-            .where(a.c.code.in_([refusal.value for refusal in STRANGERS]))
-            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address)
+            .where(a.c.code.in_(_STRANGERS))
+            .group_by(a.c.calling_ae, a.c.called_ae, a.c.address, a.c.certificate)
             .subquery()
         )
         query = (
@@ -153,6 +176,18 @@ class AssociationLedger:
             return connection.execute(delete(a).where(old, not_(used))).rowcount
 
 
+def _told_lately(connection: Connection, visit: Visit, at: float) -> bool:
+    """Whether the trail has just heard of this caller."""
+    a = t.associations
+    same = exists().where(
+        a.c.opened_at > at - TOLD_EVERY_S,
+        a.c.code.in_(_STRANGERS),
+        a.c.calling_ae == visit.calling_ae,
+        a.c.address == visit.address,
+    )
+    return bool(connection.execute(select(same)).scalar_one())
+
+
 def contexts_from(stored: Iterable[dict[str, Any]]) -> tuple[Contexts, ...]:
     """Contexts as the ledger keeps them."""
     return tuple(
@@ -172,6 +207,9 @@ def _who(visit: Visit) -> dict[str, object]:
         "calling_ae": visit.calling_ae,
         "address": visit.address,
         "peer": visit.peer,
+        "tls": visit.tls,
+        "certificate": f"sha256:{visit.shown.fingerprint}" if visit.shown else "",
+        "certificate_names": list(visit.shown.names) if visit.shown else [],
         "contexts": [asdict(group) for group in visit.contexts],
     }
 

@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from dicom_node.domain.delivery import (
     DELIVER_ATTEMPTS_PERMANENT,
-    DELIVER_BY_S,
+    PATIENCE,
     TO_SEND,
     TO_TRY,
     DeliveryEvent,
     DeliveryState,
     Outcome,
+    Patience,
     next_attempt_at,
 )
 from dicom_node.store import fallbacks, planning
@@ -128,22 +129,17 @@ class DeliveryLedger:
             )
             return True
 
-    def end(
-        self, parcel: Parcel, outcome: Outcome, *, within_s: float = DELIVER_BY_S
-    ) -> DeliveryState:
-        """Write down what became of an attempt, and what that means for the job.
-
-        ``within_s`` is how long after planning an object is tried at all.
-        """
+    def end(self, parcel: Parcel, outcome: Outcome, patience: Patience = PATIENCE) -> DeliveryState:
+        """Write down what became of an attempt, and what that means for the job."""
         with self._database.write() as connection:
             at = now(connection)
             row = _delivery(connection, parcel.delivery_id)
-            state = _end(connection, row, outcome, at, within_s)
+            state = _end(connection, row, outcome, at, patience)
             settle_job(connection, parcel.job_id, at)
             return state
 
     def postpone(
-        self, parcels: Iterable[Parcel], outcome: Outcome, *, within_s: float = DELIVER_BY_S
+        self, parcels: Iterable[Parcel], outcome: Outcome, patience: Patience = PATIENCE
     ) -> None:
         """The destination could not be reached: every parcel counts an attempt and waits."""
         with self._database.write() as connection:
@@ -160,7 +156,7 @@ class DeliveryLedger:
                 # Left over by a restart: it waits like the others, and may still have arrived.
                 sent = row.state == DeliveryState.SENT.value
                 end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
-                _end(connection, _delivery(connection, parcel.delivery_id), end, at, within_s)
+                _end(connection, _delivery(connection, parcel.delivery_id), end, at, patience)
                 settle_job(connection, parcel.job_id, at)
 
     def hold_back(self, parcels: Iterable[Parcel], reason: str, wait_s: float) -> None:
@@ -175,7 +171,7 @@ class DeliveryLedger:
                     .values(next_at=at + wait_s, reason=reason)
                 )
 
-    def down(self, destination: str, reason: str, *, within_s: float) -> int:
+    def down(self, destination: str, reason: str, patience: Patience) -> int:
         """Tell what waits for a destination that is down why; how many objects ended for it.
 
         Those end of which the time is over.
@@ -184,17 +180,17 @@ class DeliveryLedger:
         own = (d.c.destination == destination, d.c.state.in_(_TO_TRY))
         with self._database.write() as connection:
             at = now(connection)
-            late = select(d).where(*own, d.c.created_at <= at - within_s).with_for_update()
+            late = select(d).where(*own, d.c.created_at <= at - patience.within_s).with_for_update()
             rows = connection.execute(late).all()
             outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
             # Left over by a restart: nothing is on its way there now.
             sent = select(d).where(own[0], d.c.state == DeliveryState.SENT.value).with_for_update()
             for row in connection.execute(sent).all():
                 lost = replace(outcome, event=DeliveryEvent.NO_ANSWER)
-                _end(connection, row, lost, at, within_s)
+                _end(connection, row, lost, at, patience)
                 settle_job(connection, str(row.job_id), at)
             for row in rows:
-                _end(connection, row, outcome, at, within_s)
+                _end(connection, row, outcome, at, patience)
                 settle_job(connection, str(row.job_id), at)
             connection.execute(update(d).where(*own, d.c.reason == "").values(reason=reason))
             return len(rows)
@@ -246,11 +242,7 @@ def _delivery(connection: Connection, delivery_id: int) -> Row[tuple[object, ...
 
 
 def _end(
-    connection: Connection,
-    row: Row[tuple[object, ...]],
-    outcome: Outcome,
-    at: float,
-    within_s: float,
+    connection: Connection, row: Row[Any], outcome: Outcome, at: float, patience: Patience
 ) -> DeliveryState:
     """Take over an outcome; a repeated refusal or the end of the time is final."""
     event, reason = outcome.event, outcome.reason
@@ -262,7 +254,7 @@ def _end(
         event, values["refusals"] = DeliveryEvent.TRANSIENT, row.refusals + 1
     if event in {DeliveryEvent.TRANSIENT, DeliveryEvent.NO_ANSWER}:
         spread = random.random()  # noqa: S311 - jitter, not a secret
-        later = next_attempt_at(at, row.attempts, row.created_at, spread=spread, within_s=within_s)
+        later = next_attempt_at(at, row.attempts, row.created_at, patience, spread=spread)
         if later is None:
             event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
         else:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from dicom_node.domain.delivery import TO_TRY, DeliveryState
 from dicom_node.domain.reach import Reach, answered, unreached
+from dicom_node.store import service_tables
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
 
@@ -31,7 +32,7 @@ class DestinationLedger:
     def reaches(self) -> dict[str, Reach]:
         """What is known of all that were ever tried."""
         with self._database.read() as connection:
-            rows = connection.execute(select(t.reaches)).all()
+            rows = connection.execute(select(service_tables.reaches)).all()
             return {row.destination: _as_reach(row) for row in rows}
 
     def unreached(self, destination: str, reason: str) -> Reach:
@@ -60,23 +61,27 @@ class DestinationLedger:
             after = change(before, now(connection))
             if after != before:
                 values: dict[str, Any] = vars(after)
-                if not insert_if_absent(connection, t.reaches, destination=destination, **values):
-                    own = t.reaches.c.destination == destination
-                    connection.execute(update(t.reaches).where(own).values(**values))
+                if not insert_if_absent(
+                    connection, service_tables.reaches, destination=destination, **values
+                ):
+                    own = service_tables.reaches.c.destination == destination
+                    connection.execute(update(service_tables.reaches).where(own).values(**values))
             return after
 
     def know(self, names: frozenset[str]) -> None:
         """Take over whom the settings name; what was known of others is forgotten."""
         with self._database.write() as connection:
-            for table in (t.reaches, t.not_taken):
+            for table in (service_tables.reaches, service_tables.not_taken):
                 connection.execute(delete(table).where(table.c.destination.not_in(names)))
             for name in sorted(names):
-                insert_if_absent(connection, t.reaches, destination=name, **vars(Reach()))
+                insert_if_absent(
+                    connection, service_tables.reaches, destination=name, **vars(Reach())
+                )
 
     def not_taken(self) -> Mapping[str, tuple[str, ...]]:
         """SOP Class UIDs that destinations do not take, by destination."""
         with self._database.read() as connection:
-            n = t.not_taken
+            n = service_tables.not_taken
             rows = connection.execute(select(n).order_by(n.c.destination, n.c.sop_class_uid)).all()
         found: dict[str, tuple[str, ...]] = {}
         for row in rows:
@@ -129,8 +134,8 @@ class DestinationLedger:
 
 
 def _reach(connection: Connection, destination: str) -> Reach:
-    own = t.reaches.c.destination == destination
-    row = connection.execute(select(t.reaches).where(own)).one_or_none()
+    own = service_tables.reaches.c.destination == destination
+    row = connection.execute(select(service_tables.reaches).where(own)).one_or_none()
     return Reach() if row is None else _as_reach(row)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select
 
 from dicom_node.domain.delivery import DeliveryEvent, DeliveryState
 from dicom_node.domain.outputs import in_words
+from dicom_node.store import service_tables
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent
 
@@ -42,14 +43,14 @@ def do_not_take(
 ) -> None:
     """Remember that the destination does not take the object's class: its next no is final."""
     insert_if_absent(
-        connection, t.not_taken, destination=delivery.destination,
+        connection, service_tables.not_taken, destination=delivery.destination,
         sop_class_uid=_class_of(connection, delivery), reason=reason, at=at,
     )  # fmt: skip
 
 
 def take(connection: Connection, delivery: Row[tuple[object, ...]]) -> None:
     """Forget it: the destination has taken one."""
-    n = t.not_taken
+    n = service_tables.not_taken
     connection.execute(
         delete(n).where(
             n.c.destination == delivery.destination,
@@ -65,7 +66,7 @@ def _class_of(connection: Connection, delivery: Row[tuple[object, ...]]) -> str:
 
 
 def _entry(delivery: Row[tuple[object, ...]]) -> Select[Any]:
-    n, a = t.not_taken, t.artefacts
+    n, a = service_tables.not_taken, t.artefacts
     return select(n).where(
         n.c.destination == delivery.destination,
         a.c.id == delivery.artefact_id,

@@ -28,3 +28,15 @@ def hold(folder: Path, name: str) -> IO[bytes]:
             f"{folder} is in use by another {name}; stop that one or choose another folder"
         ) from None
     return file
+
+
+def held(folder: Path, name: str) -> bool:
+    """Whether a process holds the lock now; nothing is made or changed."""
+    try:
+        with (folder / f"{name}.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from sqlalchemy import (
     BindParameter,
@@ -14,6 +13,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     union_all,
     update,
@@ -25,7 +25,7 @@ from dicom_node.domain.study import StudyState
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import insert_if_absent, now
-from dicom_node.store.received import Intake, Received, judge
+from dicom_node.store.received import HOLD_CODES, Intake, KnownStudy, Received, judge
 from dicom_node.store.studies import changed
 from dicom_node.store.writer import Act, Order, Writer
 
@@ -37,7 +37,7 @@ class IntakeLedger:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._act = Act(Order.OBJECT, _record)
+        self._act = Act(Order.OBJECT, record_all)
 
     def record_instance(self, received: Received) -> Intake:
         """Make one instance part of its study; idempotent for the same bytes.
@@ -46,19 +46,6 @@ class IntakeLedger:
         hold instances that came at the same moment on other associations.
         """
         return self._writer.write(self._act, received)
-
-
-@dataclass
-class _Study:
-    """A study's row as the transaction leaves it, and what of it has changed."""
-
-    id: int
-    study_instance_uid: str
-    patient_id: str
-    state: str
-    revision: int
-    last_received_at: float
-    changes: dict[str, object] = field(default_factory=dict)
 
 
 _UIDS: BindParameter[list[str]] = bindparam("uids", expanding=True)
@@ -71,24 +58,26 @@ _STUDIES = (
     .with_for_update()
 )
 _KNOWN = union_all(
-    select(_i.sop_instance_uid, _i.sha256, _i.removed_at.is_not(None).label("removed")).where(
+    select(_i.sop_instance_uid, _i.sha256, or_(_i.removed_at.is_not(None), _i.fault != "")).where(
         _i.sop_instance_uid.in_(_UIDS)
     ),
     # A result of ours, even if a PACS has written its own name as Manufacturer.
     select(_a.sop_instance_uid, literal(""), literal(False)).where(_a.sop_instance_uid.in_(_UIDS)),  # noqa: FBT003 - a column
 )
 _INSERT = insert(t.instances)
-# An image that had been removed for its age came again: its file is there again.
+_TOUCH = (
+    update(t.studies).where(_s.id == bindparam("study")).values(last_received_at=bindparam("at"))
+)
 _IS_BACK = (
     update(t.instances)
     .where(_i.sop_instance_uid == bindparam("uid"), _i.sha256 == bindparam("hash"))
-    .values(removed_at=None, erased=0)
+    .values(removed_at=None, erased=0, fault="")
 )
-_HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}
 _STATES = {Intake.IGNORED: t.InstanceState.IGNORED, Intake.CONFLICT: t.InstanceState.CONFLICT}
 
 
-def _record(connection: Connection, batch: Sequence[Received]) -> list[Intake]:
+def record_all(connection: Connection, batch: Sequence[Received]) -> list[Intake]:
+    """Record instances in one transaction, as if they had come one after the other."""
     return _Batch(connection, batch).record()
 
 
@@ -102,7 +91,7 @@ class _Batch:
         self._rows: list[dict[str, object]] = []
         self._events: list[dict[str, object]] = []
         # The study's row is the lock: whoever holds it sees every instance of the study.
-        self._studies: dict[str, _Study] = {}
+        self._studies: dict[str, KnownStudy] = {}
         self._lock()
         self._known, self._made = self._read_known()
         if self._open_missing():
@@ -112,8 +101,12 @@ class _Batch:
         """What each instance amounted to."""
         intakes = [self._one(received) for received in self._batch]
         self._flush()
-        for study in self._studies.values():
-            if study.changes:
+        touched = [study for study in self._studies.values() if study.changes]
+        if touched:
+            came = [{"study": one.id, "at": one.changes["last_received_at"]} for one in touched]
+            self._connection.execute(_TOUCH, came)
+        for study in touched:
+            if study.changes.keys() != {"last_received_at"}:
                 values = update(t.studies).where(_s.id == study.id).values(**study.changes)
                 self._connection.execute(values)
         return intakes
@@ -121,10 +114,10 @@ class _Batch:
     def _lock(self) -> None:
         uids = {received.header.study_instance_uid for received in self._batch}
         for row in self._connection.execute(_STUDIES, {"uids": sorted(uids)}):
-            self._studies[row.study_instance_uid] = _Study(*row)
+            self._studies[row.study_instance_uid] = KnownStudy(*row)
 
     def _read_known(self) -> tuple[dict[str, dict[str, bool]], set[str]]:
-        """Hashes under which each SOP Instance UID is known, and whether that file was removed.
+        """Hashes under which each SOP Instance UID is known, and whether that file may be gone.
 
         Beside them the UIDs that are results made here.
         """
@@ -189,7 +182,7 @@ class _Batch:
         hashes = self._known.setdefault(header.sop_instance_uid, {})
         if sha256 in hashes:
             if hashes[sha256]:
-                self._connection.execute(_IS_BACK, {"uid": header.sop_instance_uid, "hash": sha256})
+                self._is_back(study, received)
                 hashes[sha256] = False
             return Intake.DUPLICATE
         intake, reason = judge(header, study.patient_id, own=own, conflict=bool(hashes))
@@ -201,7 +194,26 @@ class _Batch:
             self._assess(study, received)
         return intake
 
-    def _add(self, received: Received, study: _Study, intake: Intake, reason: str) -> None:
+    def _is_back(self, study: KnownStudy, received: Received) -> None:
+        """An image removed for its age, lost or damaged came again: its file is there again."""
+        uid = received.header.sop_instance_uid
+        self._connection.execute(_IS_BACK, {"uid": uid, "hash": received.sha256})
+        self._note(study, received, "object_back")
+
+    def _note(self, study: KnownStudy, received: Received, event: str, **said: str) -> None:
+        self._events.append(
+            events.row(
+                at=self._at,
+                study_id=study.id,
+                subject="instance",
+                subject_id=received.header.sop_instance_uid,
+                event=event,
+                actor=received.calling_ae,
+                **said,
+            )
+        )
+
+    def _add(self, received: Received, study: KnownStudy, intake: Intake, reason: str) -> None:
         state = _STATES.get(intake, t.InstanceState.KEPT)
         header = received.header
         self._rows.append(
@@ -218,18 +230,8 @@ class _Batch:
                 "reason": reason,
             }
         )
-        self._events.append(
-            events.row(
-                at=self._at,
-                study_id=study.id,
-                subject="instance",
-                subject_id=header.sop_instance_uid,
-                event=f"received_{intake.value}",
-                to_state=state.value,
-                reason=reason or f"{header.kind.value}, by {header.kind_evidence}",
-                actor=received.calling_ae,
-            )
-        )
+        why = reason or f"{header.kind.value}, by {header.kind_evidence}"
+        self._note(study, received, f"received_{intake.value}", to_state=state.value, reason=why)
 
     def _flush(self) -> None:
         """Write the instances and events so far, in their order."""
@@ -238,20 +240,22 @@ class _Batch:
         events.record_all(self._connection, self._events)
         self._rows, self._events = [], []
 
-    def _touch(self, study: _Study, header: InstanceHeader, intake: Intake, reason: str) -> None:
+    def _touch(
+        self, study: KnownStudy, header: InstanceHeader, intake: Intake, reason: str
+    ) -> None:
         """Let the study know: time, hold, and the next revision when it was closed already."""
         self._came(study)
-        if intake in _HOLD_CODES:
-            study.changes |= {"hold_code": _HOLD_CODES[intake], "hold_reason": reason}
+        if intake in HOLD_CODES:
+            study.changes |= {"hold_code": HOLD_CODES[intake], "hold_reason": reason}
         # An image that no analysis may use changes no result: it does not reopen a study.
         if study.state == StudyState.CLOSED.value and header.exclusion is None:
             self._reopen(study, "a late image")
 
-    def _came(self, study: _Study) -> None:
+    def _came(self, study: KnownStudy) -> None:
         """Now, but after the arrival before: that is how ``close`` knows that something came."""
         study.changes["last_received_at"] = max(self._at, study.last_received_at + 1e-3)
 
-    def _assess(self, study: _Study, received: Received) -> None:
+    def _assess(self, study: KnownStudy, received: Received) -> None:
         """Take over a report's categories; a study closed without them is analysed again."""
         self._flush()
         header = received.header
@@ -270,7 +274,7 @@ class _Batch:
         if news and analysed and study.state == StudyState.CLOSED.value:
             self._reopen(study, "a radiologist's category")
 
-    def _reopen(self, study: _Study, why: str) -> None:
+    def _reopen(self, study: KnownStudy, why: str) -> None:
         """Open a study again.
 
         The next revision begins where there was one: a study of which no job was made has none yet.
@@ -278,9 +282,8 @@ class _Batch:
         made = exists().where(t.jobs.c.study_id == study.id, t.jobs.c.revision == study.revision)
         study.revision += bool(self._connection.execute(select(made)).scalar_one())
         study.state = StudyState.OPEN.value
-        study.changes |= {
-            "state": study.state, "revision": study.revision, "opened_at": self._at
-        }  # fmt: skip
+        study.changes |= {"state": study.state, "revision": study.revision}
+        study.changes["opened_at"] = self._at
         reason = f"{why}: revision {study.revision}"
         self._events.append(
             changed(

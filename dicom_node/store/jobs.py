@@ -63,7 +63,7 @@ class JobLedger:
             rows = connection.execute(
                 select(t.jobs.c.id, t.jobs.c.hinted_at)
                 .where(
-                    _open_to_claim(at),
+                    open_to_claim(at),
                     or_(t.jobs.c.hinted_at.is_(None), t.jobs.c.hinted_at < at - HINT_AGAIN_S),
                 )
                 .order_by(t.jobs.c.created_at)
@@ -86,7 +86,7 @@ class JobLedger:
         with self._database.write() as connection:
             at = now(connection)
             row = connection.execute(
-                select(t.jobs).where(t.jobs.c.id == job_id, _open_to_claim(at)).with_for_update()
+                select(t.jobs).where(t.jobs.c.id == job_id, open_to_claim(at)).with_for_update()
             ).one_or_none()
             if row is None:
                 return None
@@ -217,7 +217,7 @@ class JobLedger:
             return [row.id for row in rows]
 
 
-def _open_to_claim(at: float) -> ColumnElement[bool]:
+def open_to_claim(at: float) -> ColumnElement[bool]:
     """Whether a worker may claim: attempts are left (one more makes the failure report)."""
     waiting = and_(
         t.jobs.c.state == JobState.QUEUED.value,

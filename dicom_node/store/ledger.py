@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dicom_node.store.associations import AssociationLedger
+from dicom_node.store.chain import ChainLedger
 from dicom_node.store.clock import ClockLedger
 from dicom_node.store.commitments import CommitmentLedger
 from dicom_node.store.database import Database
@@ -13,11 +14,16 @@ from dicom_node.store.intake import IntakeLedger
 from dicom_node.store.jobs import JobLedger
 from dicom_node.store.overview import Overview
 from dicom_node.store.peers import PeerLedger
+from dicom_node.store.procedures import ProcedureLedger
+from dicom_node.store.promises import PromiseLedger
 from dicom_node.store.proofs import ProofLedger
+from dicom_node.store.pulls import PullLedger
 from dicom_node.store.rechecks import RecheckLedger
 from dicom_node.store.retention import RetentionLedger
 from dicom_node.store.revisions import RevisionLedger
 from dicom_node.store.studies import StudyLedger
+from dicom_node.store.trail import TrailLedger
+from dicom_node.store.verification import VerificationLedger
 from dicom_node.store.withdrawals import WithdrawalLedger
 from dicom_node.store.workers import WorkerLedger
 from dicom_node.store.writer import Writer
@@ -41,8 +47,14 @@ class Ledger:
         self.rechecks = RecheckLedger(self.database)
         self.fallbacks = FallbackLedger(self.database)
         self.commitments = CommitmentLedger(self.database)
+        self.promises = PromiseLedger(self.database)
+        self.pulls = PullLedger(self.database)
+        self.procedures = ProcedureLedger(self.database)
         self.revisions = RevisionLedger(self.database)
         self.withdrawals = WithdrawalLedger(self.database)
+        self.verification = VerificationLedger(self.database)
+        self.chain = ChainLedger(self.database)
+        self.trail = TrailLedger(self.database)
         self.clock = ClockLedger(self.database)
         self.workers = WorkerLedger(self.database)
         self.overview = Overview(self.database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from sqlalchemy import Connection, Row, func, or_, select
 
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.instance import InstanceHeader
+from dicom_node.domain.procedure import Performed
 from dicom_node.domain.study import GridCell, StudyState, grid, waiting_for
+from dicom_node.store import service_tables as s
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database
+from dicom_node.store.procedures import performed
 from dicom_node.store.studies import kept_instances
 
 
@@ -43,6 +47,7 @@ class StudySheet:
     artefacts: tuple[dict[str, Any], ...]
     deliveries: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
+    performed: Performed | None = None  # what the modality says it made
 
 
 class Overview:
@@ -106,6 +111,7 @@ class Overview:
                     connection,
                     select(t.events).where(t.events.c.study_id == row.id).order_by(t.events.c.id),
                 ),
+                performed=performed(connection, row.id, study_instance_uid),
             )
 
     def artefact_hash(self, study_uid: str, job_id: str, role: str, key: str) -> str | None:
@@ -126,13 +132,21 @@ class Overview:
             return None if found is None else str(found)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many rows stand in which state, by table: for the metrics and the page's head."""
+        """How many rows stand in which state, by table: for the metrics and the page's head.
+
+        ``"files"`` are those of rows that are missing or have changed.
+        """
         with self._database.read() as connection:
             tables = {
                 "instances": t.instances, "studies": t.studies, "jobs": t.jobs,
-                "deliveries": t.deliveries,
+                "deliveries": t.deliveries, "promises": s.promises,
             }  # fmt: skip
-            return {
+            files: Counter[str] = Counter()
+            for table in (t.instances, t.artefacts):
+                query = select(table.c.fault, func.count()).where(table.c.fault != "")
+                for fault, number in connection.execute(query.group_by(table.c.fault)):
+                    files[str(fault)] += int(number)
+            states = {
                 name: {
                     str(state): int(number)
                     for state, number in connection.execute(
@@ -141,6 +155,7 @@ class Overview:
                 }
                 for name, table in tables.items()
             }
+            return states | {"files": dict(files)}
 
 
 def _line(connection: Connection, study: Row[tuple[Any, ...]]) -> StudyLine:

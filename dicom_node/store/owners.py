@@ -36,5 +36,7 @@ def _started(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # proc(5): field 22 is the start time; the name in field 2 may itself hold blanks.
-    return stat.rpartition(")")[2].split()[19]
+    # proc(5): field 3 is the state, 22 the start time; the name in field 2 may itself hold blanks.
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended: where nobody asks for its status it stays in the list for ever.
+    return None if fields[0] in {"Z", "X"} else fields[19]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicom_node.domain.association import Entry
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
@@ -19,6 +19,9 @@ class Intake(enum.Enum):
     MISMATCH = "patient_mismatch"
 
 
+HOLD_CODES = {Intake.CONFLICT: "conflicting_instance", Intake.MISMATCH: "patient_mismatch"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Received:
     """An instance whose file is durable, on its way into the ledger."""
@@ -28,6 +31,19 @@ class Received:
     size: int
     association_id: Entry | None
     calling_ae: str
+
+
+@dataclass
+class KnownStudy:
+    """A study's row as the transaction leaves it, and what of it has changed."""
+
+    id: int
+    study_instance_uid: str
+    patient_id: str
+    state: str
+    revision: int
+    last_received_at: float
+    changes: dict[str, object] = field(default_factory=dict)
 
 
 def judge(

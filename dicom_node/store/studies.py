@@ -16,6 +16,7 @@ from dicom_node.errors import LedgerError
 from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
+from dicom_node.store.procedures import performed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,7 @@ def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStu
         last_received_at=row.last_received_at,
         association_open=bool(sender_connected),
         reopened=row.revision > 1,
+        performed=performed(connection, row.id, row.study_instance_uid),
     )
     return OpenStudy(
         study_id=row.id,

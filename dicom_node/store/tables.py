@@ -60,6 +60,8 @@ def _state(states: type[enum.Enum]) -> tuple[Column[str], CheckConstraint]:
     )
 
 
+state_column = _state  # for the tables in other files
+
 associations = Table(
     "associations",
     metadata,
@@ -73,6 +75,9 @@ associations = Table(
     Column("objects", Integer, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
     Column("peer", String(80), nullable=False, default="", server_default=""),  # taken for
+    Column("tls", String(16), nullable=False, server_default=""),  # version; empty: plain
+    Column("certificate", String(80), nullable=False, server_default=""),  # that was shown
+    Column("certificate_names", JSON, nullable=False, server_default="[]"),
     Column("contexts", JSON, nullable=False, default=list, server_default="[]"),
     Column("refused", Integer, nullable=False, default=0, server_default="0"),  # objects
     Column("reason", Text, nullable=False, default="", server_default=""),
@@ -89,8 +94,10 @@ peers = Table(
     Column("ae_title", String(16), nullable=False),
     Column("address", String(255), nullable=False),  # IP, CIDR or host name; empty: anywhere
     Column("called_ae", JSON, nullable=False),  # AE titles of ours; empty: any
+    Column("certificate", String(255), nullable=False, server_default=""),  # domain.certificate
     Column("services", JSON, nullable=False),  # domain.peer.Service
     Column("note", Text, nullable=False),
+    Column("port", Integer, nullable=False, default=0, server_default="0"),  # to call it at
     Column("added_at", TIME, nullable=False),
     Column("added_by", String(200), nullable=False),
 )
@@ -130,7 +137,9 @@ instances = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("removed_at", TIME),  # by storage.keep_days; its file goes after this
     Column("erased", Integer, nullable=False, default=0, server_default="0"),  # the file has gone
+    Column("fault", String(10), nullable=False, default="", server_default=""),  # of its file
     UniqueConstraint("sop_instance_uid", "sha256"),
+    Index(None, "sha256"),
 )
 
 jobs = Table(
@@ -193,7 +202,9 @@ artefacts = Table(
     Column("sha256", SHA256, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
+    Column("fault", String(10), nullable=False, default="", server_default=""),  # of its file
     UniqueConstraint("job_id", "role", "key"),
+    Index(None, "sha256"),
     Index(None, "sop_instance_uid"),  # asked of every object that comes in
 )
 
@@ -222,26 +233,6 @@ deliveries = Table(
     Column("updated_at", TIME, nullable=False),
     UniqueConstraint("artefact_id", "destination"),
     Index(None, "destination", "state", "next_at"),
-)
-
-reaches = Table(
-    "reaches",
-    metadata,
-    Column("destination", String(80), primary_key=True),
-    Column("failures", Integer, nullable=False),  # domain.reach.Reach
-    Column("probes", Integer, nullable=False),
-    Column("down_since", TIME),
-    Column("probe_at", TIME),
-    Column("reason", Text, nullable=False),
-)
-
-not_taken = Table(
-    "not_taken",
-    metadata,
-    Column("destination", String(80), primary_key=True),
-    Column("sop_class_uid", UID, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("at", TIME, nullable=False),
 )
 
 withdrawals = Table(

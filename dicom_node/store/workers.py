@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, func, select, update
 
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
+from dicom_node.store.jobs import open_to_claim
 
 FORGET_AFTER_S = 3600.0
 
@@ -44,3 +45,12 @@ class WorkerLedger:
                 )
             )
             return {str(row.owner): str(row.bundle) for row in rows}
+
+    def unclaimed_s(self) -> float:
+        """For how long the job that has waited longest could have been claimed; 0 without one."""
+        j = t.jobs.c
+        since = case((j.next_at > j.updated_at, j.next_at), else_=j.updated_at)
+        with self._database.read() as connection:
+            at = now(connection)
+            oldest = connection.execute(select(func.min(since)).where(open_to_claim(at)))
+            return max(0.0, at - (oldest.scalar_one() or at))

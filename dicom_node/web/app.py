@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dicom_node.errors import FapsNodeError
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.disk import disk_of
@@ -57,7 +57,7 @@ def make_app(
     pages = Pages(settings, ledger, archive, house_templates, clock=clock)
     visits = AssociationPages(settings, ledger, house_templates, clock=clock)
     post = DeliveryPages(settings, ledger, house_templates, clock=clock)
-    health = Health(ledger, archive, disk_of(settings), version=version)
+    health = Health(settings, ledger, archive, disk_of(settings), version=version)
     errors = Errors(pages)
     return Starlette(
         routes=[
@@ -126,7 +126,7 @@ class Errors:
 
     async def ours(self, _request: Request, error: Exception) -> Response:
         """The database or the archive said no."""
-        self._log.error("page failed", error=error, reason=str(error))
+        self._log.error("page failed", error=error, reason=in_words(error))
         advice = (
             "The node keeps what it has received. Check the database and the disk of the data "
             "folder; /ready tells what is wrong. Then reload this page."

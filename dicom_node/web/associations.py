@@ -26,6 +26,7 @@ from dicom_node.web.forms import from_our_own_page, small_form
 from dicom_node.web.pages import rendered
 
 SHOWN = 100
+PROMISES_SHOWN = 20
 # PS3.8 Table 9-18.
 _ANSWERS = {
     -1: "not answered",
@@ -65,19 +66,19 @@ class AssociationPages:
         """Let a refused caller in."""
         from_our_own_page(request)
         fields = await small_form(request)
-        return await run_in_threadpool(self._add, fields.get("ae", ""), fields.get("address", ""))
+        who = (fields.get("ae", ""), fields.get("address", ""), fields.get("certificate", ""))
+        return await run_in_threadpool(self._add, *who)
 
-    def _add(self, ae_title: str, address: str) -> Response:
-        refused = {
-            (row["calling_ae"], row["address"]) for row in self._ledger.associations.strangers()
-        }
-        if not ae_title or (ae_title, address) not in refused:
+    def _add(self, ae_title: str, address: str, certificate: str) -> Response:
+        refused = map(_who, self._ledger.associations.strangers())
+        if not ae_title or (ae_title, address, certificate) not in refused:
             raise HTTPException(409, "No such caller was refused; reload the page.")
-        peers = (*self._configured, *self._ledger.peers.all())
-        taken = any(peer.name == ae_title for peer in peers)
+        taken = {peer.name for peer in (*self._configured, *self._ledger.peers.all())}
+        short = certificate.removeprefix("sha256:")[:6]
+        names = (ae_title, f"{ae_title} {address}", f"{ae_title} {address} {short}".strip())
         try:
-            name = f"{ae_title} {address}" if taken else ae_title
-            peer = KnownPeer(name=name, ae_title=ae_title, address=address)
+            name = next((one for one in names if one not in taken), names[-1])
+            peer = KnownPeer(name=name, ae_title=ae_title, address=address, certificate=certificate)
             self._ledger.peers.add(peer.known(), "page")
         except (ValidationError, LedgerError) as error:
             raise HTTPException(409, f"{ae_title}@{address} cannot be added.") from error
@@ -85,9 +86,9 @@ class AssociationPages:
 
     def _strangers(self, peers: tuple[Peer, ...]) -> list[dict[str, Any]]:
         """Refused callers that nobody has let in since."""
-        known = {(peer.ae_title, peer.address) for peer in peers}
+        known = {(peer.ae_title, peer.address, peer.certificate) for peer in peers}
         rows = self._ledger.associations.strangers()
-        return [row for row in rows if (row["calling_ae"], row["address"]) not in known]
+        return [row for row in rows if not {_who(row), (*_who(row)[:2], "")} & known]
 
     def _values(self) -> dict[str, object]:
         peers = (*self._configured, *self._ledger.peers.all())
@@ -96,9 +97,15 @@ class AssociationPages:
             "strangers": self._strangers(peers),
             "rows": self._ledger.associations.newest(SHOWN),
             "shown": SHOWN,
+            "promises": self._ledger.promises.newest(PROMISES_SHOWN),
             "told": told,
             "now": self._clock(),
         }
+
+
+def _who(row: dict[str, Any]) -> tuple[str, str, str]:
+    """A caller of the log: title, address, certificate."""
+    return row["calling_ae"], row["address"], row["certificate"]
 
 
 def told(group: Contexts) -> tuple[str, str, str]:

@@ -8,7 +8,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from dicom_node import metrics
+from dicom_node.certificates import inventory
 from dicom_node.errors import LedgerError
+from dicom_node.settings import Settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.disk import Disk
 from dicom_node.store.ledger import Ledger
@@ -20,7 +22,16 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class Health:
     """Endpoints for probes; plain methods, so that they run in threads."""
 
-    def __init__(self, ledger: Ledger, archive: Archive, disk: Disk, *, version: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        archive: Archive,
+        disk: Disk,
+        *,
+        version: str,
+    ) -> None:
+        self._settings = settings
         self._disk = disk
         self._ledger = ledger
         self._archive = archive
@@ -50,7 +61,7 @@ class Health:
 
     def metrics(self, _request: Request) -> Response:
         """Prometheus text."""
-        room = self._disk.room()
+        room, certificates = self._disk.room(), inventory(self._settings)
         try:
             counts = self._ledger.overview.counts()
             bundles = list(self._ledger.workers.alive(WORKER_ALIVE_S).values())
@@ -58,12 +69,20 @@ class Health:
             associations = self._ledger.associations.counts()
             known = self._ledger.destinations
             up = {name: not reach.down for name, reach in known.reaches().items()}
-            post = metrics.Post(up=up, backlog=known.backlog())
             text = metrics.exposition(
-                counts, bundles, self._version, replaced, associations, room, post
+                counts,
+                bundles,
+                self._version,
+                replaced,
+                associations,
+                room,
+                quarantined=len(list(self._archive.quarantine.iterdir())),
+                certificates=certificates,
+                audit_waiting=self._ledger.trail.backlog(),
+                post=metrics.Post(up=up, backlog=known.backlog()),
             )
         except LedgerError:
-            text = metrics.exposition(None, (), self._version, room=room)
+            text = metrics.exposition(None, (), self._version, room=room, certificates=certificates)
         return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE, **_NO_STORE})
 
     def _ledger_problem(self) -> str:

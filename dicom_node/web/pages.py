@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from dicom_node.certificates import inventory
 from dicom_node.domain.assessment import CATEGORIES, category_of
+from dicom_node.domain.certificate import URGENT, Validity
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.settings import Settings
@@ -59,6 +61,7 @@ def templates(settings: Settings, version: str) -> Environment:
         "count": figures.count,
         "version": version,
         "listener": settings.listener,
+        "doors": settings.doors,
         "profiles": settings.listener.ae_titles,
     }
     return environment
@@ -189,8 +192,18 @@ class Pages:
             "destinations": self._settings.destinations,
             "shortage": self._disk.shortage(),
             "everyone": self._everyone_may_come_in(),
+            "certificates": self._certificates(),
             "now": self._clock(),
         }
+
+    def _certificates(self) -> list[tuple[str, str]]:
+        """Certificates that expire soon or are over, each as a tone and words."""
+        now = self._clock()
+        return [
+            ("bad" if one.validity(now) in URGENT else "warn", one.words(now))
+            for one in inventory(self._settings)
+            if one.validity(now) is not Validity.GOOD
+        ]
 
     def _everyone_may_come_in(self) -> bool:
         """Whether somebody from elsewhere can send without being on any list."""
@@ -206,6 +219,7 @@ class Pages:
             self._shelf,
             workers=len(workers),
             destinations=len(self._settings.destinations),
+            archive=self._settings.archive,
         )
         categories = CATEGORIES if self._settings.assistance.birads else ()
         return {"page": page, "categories": categories}
@@ -234,5 +248,6 @@ def _numbers(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, st
         ("objects refused", deliveries.get("refused", 0), "bad"),
         ("objects held", deliveries.get("held", 0), "warn"),
         ("objects replaced", deliveries.get("replaced", 0), "warn"),
+        *((f"files {fault}", number, "bad") for fault, number in counts["files"].items()),
     ]
     return [*always, *(figure for figure in sometimes if figure[1])]

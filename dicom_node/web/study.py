@@ -79,6 +79,8 @@ class StudyPage:
     words: StateWords
     advice: str
     command: str  # that a person may type, or ""
+    fetch: str  # the same, to fetch what is missing
+    performed: str  # what the modality says it made, or ""
     steps: tuple[Step, ...]
     turnaround: float | None  # seconds from the last image to the last answer
     grid: ExamGrid
@@ -90,9 +92,9 @@ class StudyPage:
 
 
 def study_page(
-    sheet: StudySheet, shelf: RecordShelf, *, workers: int, destinations: int
+    sheet: StudySheet, shelf: RecordShelf, *, workers: int, destinations: int, archive: str = ""
 ) -> StudyPage:
-    """Build the page of one study."""
+    """Build the page of one study; ``archive`` is a PACS that may have what is missing."""
     line = sheet.line
     is_open = line.state == StudyState.OPEN.value
     revisions = tuple(_revision(job, sheet, shelf) for job in reversed(sheet.jobs))
@@ -106,6 +108,8 @@ def study_page(
         words=words,
         advice=_advice(line, words, newest, workers, destinations),
         command=_command(line, sent),
+        fetch=_fetch(sheet, archive),
+        performed="" if sheet.performed is None else sheet.performed.words,
         steps=way,
         turnaround=turnaround(way),
         grid=exam_grid(sheet.cells),
@@ -122,6 +126,14 @@ def _command(line: StudyLine, sent: Iterable[Tally]) -> str:
     if any(tally.held for tally in sent):
         return f"dicom-node resend {line.study_instance_uid}"
     return f"dicom-node rerun {line.study_instance_uid}" if line.state in _RERUN else ""
+
+
+def _fetch(sheet: StudySheet, archive: str) -> str:
+    """What a person may type to fetch what an exam that waits or is held still lacks."""
+    lacks = any(not cell.paired for cell in sheet.cells)
+    if not archive or not lacks or sheet.line.state not in {StudyState.OPEN.value, "held"}:
+        return ""
+    return f"dicom-node pull --study {sheet.line.study_instance_uid} --from {archive}"
 
 
 def _advice(
@@ -213,6 +225,8 @@ def _image(
     use, reason = str(row["state"]), str(row["reason"])
     if use == "kept":
         use, reason = _use(header, partners, excluded, is_open=is_open)
+    if row["fault"]:
+        reason = "; ".join(filter(None, (reason, f"its file is {row['fault']} on the disk")))
     if row["removed_at"] is not None:
         reason = "; ".join(filter(None, (reason, "its file was removed after storage.keep_days")))
     return ReceivedImage(

@@ -19,6 +19,10 @@ WOULD_BLOCK = -1
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
 
 
+class NothingSaidError(OSError):
+    """A connection that ended before its first byte, as load balancers make them."""
+
+
 class Connection(AssociationSocket):
     """``AssociationSocket`` with a buffer: ``buffer[low:high]`` has come and is not yet taken."""
 
@@ -45,9 +49,12 @@ class Connection(AssociationSocket):
         """
         plain = self.socket
         assert plain is not None  # noqa: S101 - nobody has closed it yet
+        end = time.monotonic() + within_s
+        self._await(select.POLLIN, end)
+        if not plain.recv(1, sockets.MSG_PEEK):
+            raise NothingSaidError("the peer hung up without a word")
         secured = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         self.socket = secured
-        end = time.monotonic() + within_s
         while True:
             try:
                 secured.do_handshake()

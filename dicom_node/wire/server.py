@@ -13,8 +13,10 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.listener_section import Listener
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
+from dicom_node.tls import why
 from dicom_node.wire.acceptor import Acceptor
+from dicom_node.wire.connection import NothingSaidError
 from dicom_node.wire.gate import Gate
 from dicom_node.wire.messages import Begin, Overrun
 from dicom_node.wire.pdata import Breach
@@ -22,6 +24,8 @@ from dicom_node.wire.pdata import Breach
 Handler = tuple[Any, Callable[..., Any]]
 Tls = Callable[[], ssl.SSLContext | None]
 Admits = Callable[[str], bool]
+# Given a connection that has passed the gate; whoever takes it closes our end.
+Hand = Callable[[socket.socket, tuple[str, int]], None]
 TurnedAway = Callable[[str, str], None]
 TOO_MANY = (2, 3, 2)  # PS3.8 Table 9-21: transient, presentation, local limit exceeded
 NOT_AT_ALL = (1, 1, 1)  # permanent, service user, no reason given
@@ -33,7 +37,8 @@ class Server(ThreadedAssociationServer):
 
     ``admits`` is asked for every address before a thread is made; ``turned_away`` is told of
     connections that ended before they said who they are: address and reason. ``tls`` is asked for
-    every connection, so that new certificates count at once.
+    every connection, so that new certificates count at once. Servers of one node share the gate.
+    With ``hand`` it makes no associations: another process does.
     """
 
     daemon_threads = True
@@ -44,21 +49,25 @@ class Server(ThreadedAssociationServer):
         listener: Listener,
         handlers: Sequence[Handler],
         *,
+        port: int,
+        gate: Gate,
         begin: Begin,
         admits: Admits,
         turned_away: TurnedAway,
         tls: Tls,
+        hand: Hand | None = None,
     ) -> None:
         self.listener = listener
         self.begin = begin
-        self.gate = Gate(listener)
+        self.gate = gate
         self._admits = admits
         self._turned_away = turned_away
         self._tls = tls
+        self._hand = hand
         self.request_queue_size = listener.backlog
         super().__init__(
             ae,
-            (listener.host, listener.port),
+            (listener.host, port),
             ae.ae_title,
             ae.supported_contexts,
             evt_handlers=[*handlers, (evt.EVT_REQUESTED, self._requested)],
@@ -76,7 +85,7 @@ class Server(ThreadedAssociationServer):
         except BlockingIOError:
             raise
         except OSError as error:
-            logger("wire").error("connection not accepted", error=error, reason=str(error))
+            logger("wire").error("connection not accepted", error=error, reason=in_words(error))
             time.sleep(OUT_OF_DESCRIPTORS_S)  # it would be asked again at once
             raise
         return request, address
@@ -99,9 +108,12 @@ class Server(ThreadedAssociationServer):
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's signature
-        """Start the association, whose own thread does everything else."""
+        """Start the association, whose own thread does everything else, or let others do so."""
         try:
-            Acceptor(self, request, client_address).start()
+            if self._hand is None:
+                Acceptor(self, request, client_address).start()
+            else:
+                self._hand(request, client_address)
         except BaseException:
             self.gate.leave(str(client_address[0]))
             raise
@@ -117,12 +129,13 @@ class Server(ThreadedAssociationServer):
             context = self._tls()
             if context is not None:
                 assoc.dul.socket.secure(context, self.listener.handshake_s)
+        except NothingSaidError:
+            return False
         except TimeoutError:
             limit = f"{self.listener.handshake_s:g} s (listener.handshake_s)"
             assoc.blame(Overrun(f"No TLS handshake within {limit}"))
         except OSError as error:
-            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            assoc.blame(Breach(f"TLS handshake failed: {reason}"))
+            assoc.blame(Breach(f"No TLS: {why(error)}"))
         else:
             return True
         return False
@@ -162,3 +175,18 @@ class Server(ThreadedAssociationServer):
         assoc.acse.send_reject(*answer)
         evt.trigger(assoc, evt.EVT_REJECTED, {})
         assoc.kill()
+
+
+class Handed(Server):
+    """A server without a socket of its own: its connections were accepted by another process."""
+
+    def server_bind(self) -> None:
+        """Know the address and leave it to the other process."""
+
+    def server_activate(self) -> None:
+        """Nothing listens here."""
+
+    def shutdown(self) -> None:
+        """Nothing is to be ended but what the base class opened."""
+        self.server_close()
+        self.ae._servers.remove(self)  # noqa: SLF001 - as the base class does

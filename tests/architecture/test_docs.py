@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from typer.main import get_command
 
 from dicom_node.__main__ import app as dicom_node_app
-from dicom_node.domain import delivery, dimse, job
+from dicom_node.domain import delivery, dimse, job, procedure, promise, pull
 from dicom_node.sections import KnownPeer
 from dicom_node.settings import Destination, Worker, load_settings
 from worker.__main__ import app as faps_app
@@ -115,10 +115,22 @@ def test_the_pictures_of_states_are_the_tables_in_the_code(repository: Path) -> 
     assert shown == [
         picture(job.TRANSITIONS, job.JobState.QUEUED),
         picture(delivery.TRANSITIONS, delivery.DeliveryState.WAITING),
+        picture(promise.TRANSITIONS, promise.PromiseState.ASKED),
+        picture(procedure.TRANSITIONS, procedure.ProcedureState.IN_PROGRESS),
+        picture(pull.TRANSITIONS, pull.PullState.ORDERED),
     ]
 
 
-@pytest.mark.parametrize("states", [job.JobState, delivery.DeliveryState])
+@pytest.mark.parametrize(
+    "states",
+    [
+        job.JobState,
+        delivery.DeliveryState,
+        promise.PromiseState,
+        procedure.ProcedureState,
+        pull.PullState,
+    ],
+)
 def test_every_state_is_explained_to_the_administrator(
     repository: Path, states: type[Enum]
 ) -> None:

@@ -32,6 +32,14 @@ settle_s = 1
 quiet_s = 3
 deadline_s = 5
 
+# One core for the analysis: tests and peers use the others.
+[worker]
+threads = 1
+
+# Says something only where a radiologist's category came with the exam.
+[assistance]
+birads = true
+
 [[destinations]]
 name = "pacs"
 ae_title = "ORTHANC"

@@ -14,8 +14,6 @@ from tests.peers import dcmsend, free_port, need, running_node
 from tests.scripted_pacs import scripted_pacs
 
 pytestmark = pytest.mark.dcmtk
-# Three tries with their pauses, then the object that goes in its place.
-SECONDS = 120.0
 
 
 def corrected(study: str) -> Dataset:
@@ -39,12 +37,13 @@ def test_the_exam_reaches_the_reader_by_another_object_under_the_right_patient(
             port=port, http_port=http_port, data=tmp_path / "data", pacs_port=pacs.port
         )
         toml = toml.replace("ORTHANC", pacs.ae_title).replace("commitment", "none")
-        toml += 'outputs = ["seg"]\nrecheck = "restamp"\n'
+        # Three tries of each class until another object goes in its place: with short pauses.
+        toml += 'outputs = ["seg"]\nrecheck = "restamp"\nretry_s = 0.1\n'
         with running_node(tmp_path, toml, port, http_port) as node:
             asked = json.loads(node.cli("probe", "pacs", "--json", status=1))
             assert asked["not_taken"] == ["Segmentation"]
             dcmsend(port, exam)
-            sheet = node.wait_for_state(study, "delivered", seconds=SECONDS)
+            sheet = node.wait_for_state(study, "delivered")
             states = {row["role"]: row["state"] for row in sheet.deliveries}
             assert states == {"seg": "replaced", "sc": "replaced", "sr": "accepted"}
             assert "SR sent in its place" in sheet.line.reason

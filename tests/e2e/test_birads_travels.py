@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,11 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from dicom_node.domain.identifiers import derive_uid
-from tests.e2e.conftest import TOML, MakeExam, study_of
-from tests.peers import (
-    Orthanc,
-    dcmsend,
-    dicom_node,
-    free_port,
-    need,
-    orthanc,
-    running_node,
-    wait_until,
-)
+from tests.e2e.conftest import Hospital, study_of
+from tests.peers import dcmsend, wait_until
 from tests.unit.domain.test_assessment import RIGHT, category, side
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk]
-ASSISTANCE = "\n[assistance]\nbirads = true\n"
 
 
 def radiologists_report(exam: Path) -> None:
@@ -47,38 +36,23 @@ def radiologists_report(exam: Path) -> None:
 
 
 def test_the_report_in_the_pacs_answers_to_the_radiologists_category(
-    tmp_path: Path, make_exam: MakeExam
+    hospital: Hospital, exam: Path, tmp_path: Path
 ) -> None:
-    need("dcmsend", "dcmtk")
-    exam = make_exam()
+    node, study = hospital.node, study_of(exam)
     radiologists_report(exam)
-    port, http_port = free_port(), free_port()
-    (tmp_path / "pacs").mkdir()
-    with orthanc(tmp_path / "pacs", {"faps": ("FAPS", port)}) as pacs:
-        toml = TOML.format(
-            port=port, http_port=http_port, data=tmp_path / "data", pacs_port=pacs.port
-        )
-        with running_node(tmp_path, toml + ASSISTANCE, port, http_port):
-            dcmsend(port, exam)
-            study = study_of(exam)
-            words = wait_until(lambda: answer(pacs, study, "BI-RADS 4A"), "the report")
-            assert "Right breast: suggestion for the radiologist's BI-RADS 4A: " in words
-            assert "The category remains the radiologist's." in words
-            assert "Left breast: suggestion" not in words
-            config = ["--config", str(tmp_path / "node.toml")]
-            wait_until(
-                lambda: "confirmed" in dicom_node("status", study, *config).stdout, "the end"
-            )
-            entered = dicom_node("birads", study, "R", "4C", *config)
-            assert entered.returncode == 0, entered.stderr
-            assert "R BI-RADS 4C; queued as job" in entered.stdout
-            wait_until(lambda: answer(pacs, study, "BI-RADS 4C"), "the next revision")
+    dcmsend(node.port, exam)
+    node.wait_for_state(study, "confirmed")
+    (words,) = answers(hospital, study, "BI-RADS 4A", tmp_path)
+    assert "Right breast: suggestion for the radiologist's BI-RADS 4A: " in words
+    assert "The category remains the radiologist's." in words
+    assert "Left breast: suggestion" not in words
+    assert "R BI-RADS 4C; queued as job" in node.cli("birads", study, "R", "4C")
+    wait_until(lambda: len(getattr(node.sheet(study), "jobs", ())) == 2, "the next revision")
+    node.wait_for_state(study, "confirmed")
+    assert answers(hospital, study, "BI-RADS 4C", tmp_path)
 
 
-def answer(pacs: Orthanc, study: str, words: str) -> str:
-    """The conclusion of one of our reports that holds ``words``, or nothing."""
-    for instance in pacs.instances(study):
-        ds = dcmread(BytesIO(pacs.file(instance)))
-        if ds.Modality == "SR" and words in (text := ds.to_json()):
-            return text
-    return ""
+def answers(hospital: Hospital, study: str, words: str, folder: Path) -> list[str]:
+    """Reports in the PACS that hold ``words``, as JSON."""
+    reports = (ds for ds in hospital.pacs.objects(study, folder) if ds.Modality == "SR")
+    return [text for ds in reports if words in (text := ds.to_json())]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Float, Row, create_engine, select, text, update
+from sqlalchemy import Float, Row, create_engine, delete, insert, select, text, update
 
+from dicom_node.store import audit_tables
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database
 
@@ -85,17 +86,20 @@ def empty(database: Database) -> None:
     """Remove every row; counters start anew."""
     names = ", ".join(table.name for table in t.metadata.sorted_tables)
     with database.write() as connection:
+        connection.execute(insert(audit_tables.audit_door).values(opened_by="a test"))
         connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
 
 
 def let_pass(database: Database, seconds: float) -> None:
     """Let time pass for everything in the ledger: every moment lies longer ago."""
     with database.write() as connection:
+        connection.execute(insert(audit_tables.audit_door).values(opened_by="a test"))
         for table in t.metadata.sorted_tables:
             times = [column for column in table.columns if isinstance(column.type, Float)]
             if times:
                 values = {column.name: column - seconds for column in times}
                 connection.execute(update(table).values(values))
+        connection.execute(delete(audit_tables.audit_door))
 
 
 def audit(database: Database) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
@@ -11,10 +12,12 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from dicom_node.callers import Callers
-from dicom_node.listen import Port
+from dicom_node.follow import Follower
+from dicom_node.listen import Port, secure_port
 from dicom_node.receive import Receiver
 from dicom_node.store.disk import disk_of
 from dicom_node.store.keeping import Keeper
+from dicom_node.vouch import Voucher
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
 
@@ -29,14 +32,29 @@ def takes_nothing(*_: object) -> NoReturn:
 class Door:
     """A listening port with its log; ``call`` opens an association to it."""
 
-    def __init__(self, folder: Path, peers: Sequence[Any] = (), **listener: Any) -> None:
-        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers)}
+    def __init__(
+        self,
+        folder: Path,
+        peers: Sequence[Any] = (),
+        sections: Mapping[str, Any] = MappingProxyType({}),
+        tls: dict[str, Any] | None = None,
+        storage: dict[str, Any] | None = None,
+        **listener: Any,
+    ) -> None:
+        extra: dict[str, Any] = {
+            "listener": {"port": free_port(), **listener},
+            "peers": list(peers),
+            "tls": tls or {},
+            **sections,
+        }
+        if storage is not None:
+            extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
         self.keeper = Keeper(self.hospital.archive, self.hospital.ledger)
         self.keeper.start()
-        receiver = Receiver(
+        self.receiver = receiver = Receiver(
             self.hospital.archive,
             self.keeper,
             self.hospital.settings.input_rule,
@@ -49,8 +67,12 @@ class Door:
             receiver.begin,
             admits=self.callers.admits,
             turned_away=self.callers.turned_away,
+            secure=secure_port(self.hospital.settings),
         )
-        self.port.open(self.callers.handlers())
+        guests = self.callers.guests
+        self.voucher = Voucher(self.hospital.archive, self.hospital.ledger, guests)
+        rooms = (self.callers, self.voucher, Follower(self.hospital.ledger, lambda: None))
+        self.port.open([handler for room in rooms for handler in room.handlers()])
 
     def close(self) -> None:
         """Stop listening, then writing."""
@@ -63,7 +85,10 @@ class Door:
     ) -> Association:
         ae = AE(ae_title=calling)
         ae.add_requested_context(MG, syntax)
-        return ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        assoc = ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        if not assoc.is_established:
+            assoc.join(5)  # the library may come back before it has noted a rejection
+        return assoc
 
     def row(self) -> dict[str, Any]:
         """The only association of the log, once it has ended."""

@@ -13,9 +13,12 @@ from pydicom.uid import (
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
+from sqlalchemy import update
 
-from dicom_node.callers import plain
+from dicom_node.store import tables as t
+from dicom_node.visits import plain
 from tests.commands import run_command
+from tests.integration.databases import let_pass
 from tests.integration.door import MG, MakeDoor
 from tests.peers import wait_until
 from tests.web_browser import Browser
@@ -94,7 +97,7 @@ def test_silence_is_told_apart_from_a_peer_that_aborts(make_door: MakeDoor) -> N
 def test_closing_the_port_is_not_blamed_on_the_peer(make_door: MakeDoor) -> None:
     door = make_door()
     door.call()
-    for assoc in door.port._server.active_associations:
+    for assoc in door.port._servers[0].active_associations:
         assoc.abort()
     assert door.row()["ending"] == "ended by the node"
 
@@ -120,3 +123,22 @@ def test_command_page_and_metrics_show_the_log(make_door: MakeDoor) -> None:
     metrics = browser.get("/metrics").text
     assert 'faps_node_associations{ending="rejected"} 1.0' in metrics
     assert 'faps_node_associations{ending="idle"} 0.0' in metrics
+
+
+def test_an_end_that_was_never_written_is_made_up_for(make_door: MakeDoor) -> None:
+    """The database was away when the sender hung up: its exam must not wait for it for ever."""
+    door = make_door()
+    ledger = door.hospital.ledger
+    door.call(calling="GONE").release()
+    door.row()
+    with ledger.database.write() as connection:
+        connection.execute(update(t.associations).values(closed_at=None, ending=None))
+    here = door.call(calling="HERE")
+    wait_until(lambda: len(ledger.associations.newest()) == 2, "the second association")
+    door.callers.tick()
+    assert ledger.associations.counts() == {"open": 2}, "one that began just now is left alone"
+    let_pass(ledger.database, 60)
+    door.callers.tick()
+    ended = {row["calling_ae"]: row["ending"] for row in ledger.associations.newest()}
+    assert ended == {"GONE": "node restarted", "HERE": None}
+    here.release()

@@ -39,6 +39,16 @@ def test_a_failed_exam_is_never_shown_as_if_it_were_negative(hospital: Hospital,
     assert f"dicom-node rerun {exam.uid}" in text
 
 
+def test_an_exam_that_lacks_images_names_the_command_that_fetches_them(
+    hospital: Hospital, browser: Browser
+):
+    exam = hospital.exam("lacks").receive(["R-CC"])
+    command = f"dicom-node pull --study {exam.uid} --from pacs"
+    assert command in browser.page(f"/study/{exam.uid}").text
+    exam.receive(["R-MLO", "L-CC", "L-MLO"]).close()
+    assert command not in browser.page(f"/study/{exam.uid}").text
+
+
 def test_the_grid_tells_received_paired_and_missing_images(hospital: Hospital, browser: Browser):
     exam = hospital.exam("grid").receive(["R-CC"]).receive(["R-MLO"], [ImageKind.RECOMBINED])
     page = browser.page(f"/study/{exam.uid}")

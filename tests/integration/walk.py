@@ -159,7 +159,8 @@ class ArrivalWalk(RuleBasedStateMachine):
     def the_house_is_kept(self) -> None:
         """Within a minute nothing waits for a clock that was set back."""
         self.ledger.clock.set_right(LEASE_S)
-        self.study.version += 1  # of a study whose last image came in the future
+        if self.study.open and self.study.age < -1:  # its last image came in the future
+            self.study.version, self.study.age = self.study.version + 1, 0.0
         for job in self.study.jobs.values():
             job.lease = min(job.lease, LEASE_S)
             job.pause = 0 if job.pause > 100 else job.pause

@@ -82,6 +82,7 @@ class ModelStudy:
     open: bool = True
     revision: int = 1
     hold: str = ""
+    age: float = 0.0  # since the last arrival; less than 0 when the clock was set back
     version: int = 0  # of what was looked at; any arrival makes the next one
     kept: dict[str, set[str]] = field(default_factory=dict)  # SOP Instance UID to hashes
     conflicts: set[str] = field(default_factory=set)
@@ -103,7 +104,7 @@ class ModelStudy:
             said, self.hold = "patient_mismatch", "patient_mismatch"
         if said != "conflict":
             self.kept[uid] = {sha256}
-        self.version += 1
+        self.version, self.age = self.version + 1, min(self.age, 0.0)
         if not self.open and counts:
             self.open, self.revision = True, len(self.jobs) + 1
         return said
@@ -118,6 +119,7 @@ class ModelStudy:
 
     def pass_time(self, seconds: float) -> None:
         self.version += 1  # every moment is another one now
+        self.age += seconds
         for job in self.jobs.values():
             job.lease, job.pause = job.lease - seconds, job.pause - seconds
             job.rung &= seconds < 0

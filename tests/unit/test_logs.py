@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +17,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_node.logs import ALLOWED, configure, logger, only_allowed
+from dicom_node.errors import LedgerError
+from dicom_node.logs import ALLOWED, configure, in_words, logger, only_allowed
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +84,59 @@ def test_whatever_is_said_only_listed_fields_remain_in_plain_ascii(fields: dict[
     kept = only_allowed(None, "info", {**fields, "reason": "ä\x00\n"})
     assert set(kept) <= ALLOWED
     assert all(value.isascii() and value.isprintable() for value in kept.values())
+
+
+@pytest.mark.parametrize("how", ["closed", "reader gone", "disk full"])
+def test_a_line_that_cannot_be_written_is_nobodys_fault(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "disk full":
+        stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closed below
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+        stream = os.fdopen(writer, "w", encoding="utf-8")
+        if how == "closed":
+            stream.close()
+    monkeypatch.setattr("sys.stderr", stream)
+    configure("info")
+    logger("receive").info("received", study="1.2.3")
+    logging.getLogger("a library").error("something")
+    monkeypatch.undo()
+    with suppress(OSError):
+        stream.close()
+
+
+def test_of_a_fault_the_type_and_the_place_are_said_and_of_ours_the_words() -> None:
+    with pytest.raises(ValueError, match="CANARY") as caught:
+        float("CANARY")
+    assert in_words(caught.value).startswith("ValueError at test_logs.py:")
+    with pytest.raises(json.JSONDecodeError) as decoded:
+        json.loads("CANARY")
+    assert in_words(decoded.value).startswith("JSONDecodeError at decoder.py:")
+    assert in_words(ValueError("CANARY")) == "ValueError at nowhere"
+    assert in_words(LedgerError("database is locked")) == "database is locked"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("float('CANARY')", '"reason": "ValueError at <string>:3"'),
+        ("threading.Thread(target=float, args=('CANARY',)).start()", '"ended by a fault"'),
+        ("warnings.warn('CANARY')", ""),
+        ("logging.getLogger('pydicom').warning('CANARY')", ""),
+        ("logging.getLogger('pynetdicom').error('CANARY')", "ERROR pynetdicom"),
+        (
+            "try: float('CANARY')\nexcept Exception: logging.getLogger('celery').exception(1)",
+            "ERROR celery ValueError at <string>:3",
+        ),
+    ],
+)
+def test_whatever_a_process_or_a_library_says_quotes_nothing(fault: str, said: str) -> None:
+    start = "import logging, threading, warnings\nfrom dicom_node.logs import *; "
+    code = f"{start}configure('debug'); guard_process()\n{fault}"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert said in ended.stderr
+    assert "CANARY" not in ended.stdout + ended.stderr

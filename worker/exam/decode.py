@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
@@ -35,22 +34,48 @@ NATIVE = {
     DeflatedExplicitVRLittleEndian: "<",  # inflated by whoever read the file
     ExplicitVRBigEndian: ">",
 }
-JPEG_FAMILY: dict[str, Callable[[bytes], Any]] = {
-    JPEGLossless: imagecodecs.jpeg_decode,
-    JPEGLosslessSV1: imagecodecs.jpeg_decode,
-    JPEGLSLossless: imagecodecs.jpegls_decode,
-    JPEG2000Lossless: imagecodecs.jpeg2k_decode,
-    HTJ2KLossless: imagecodecs.htj2k_decode,
-    HTJ2KLosslessRPCL: imagecodecs.htj2k_decode,
+CODECS = {  # names of worker.codecs
+    JPEGLossless: "jpeg",
+    JPEGLosslessSV1: "jpeg",
+    JPEGLSLossless: "jpegls",
+    JPEG2000Lossless: "jpeg2k",
+    HTJ2KLossless: "htj2k",
+    HTJ2KLosslessRPCL: "htj2k",
+    RLELossless: "rle",
 }
+SIZE_MARKER = b"\xff\x4f\xff\x51"  # SOC and SIZ of T.800 A.5.1: every code stream begins so
 END_OF_IMAGE = b"\xff\xd9"  # EOI of T.81 and T.87, EOC of T.800: the last two bytes
-RLE_HEADER_BYTES = 64  # PS3.5 G.5
+PADDED = 16  # bytes at the end of a frame, among them its end and what makes its length even
+MOST_PIXELS = 1 << 26  # four times the largest mammogram: no header may ask for all memory
 
 
-def decode(ds: Dataset) -> Pixels:
+@dataclass(frozen=True)
+class Compressed:
+    """One compressed frame, and what its header says that it holds."""
+
+    codec: str
+    frame: bytes
+    shape: tuple[int, int]
+    pixel_bytes: int
+    signed: bool
+
+
+class Damaged(Exception):  # noqa: N818 - a finding about a stream
+    """A compressed frame that gives no pixels; ``misfit``: it gives those of another image."""
+
+    def __init__(self, reason: str, *, misfit: bool = False) -> None:
+        super().__init__(reason)
+        self.misfit = misfit
+
+
+Decompress = Callable[[Compressed], Pixels]
+
+
+def decode(ds: Dataset, decompress: Decompress) -> Pixels:
     """Stored values (rows, columns) of a single-frame image: ``uint8/16/32`` or ``int8/16/32``.
 
     Bits above High Bit (old overlays) are cleared, negative values get their sign back.
+    ``decompress`` is asked for what is not stored as it is, and raises ``Damaged``.
 
     Raises
     ------
@@ -66,7 +91,7 @@ def decode(ds: Dataset) -> Pixels:
     raw = (
         _native(ds, shape, NATIVE[syntax], name)
         if syntax in NATIVE
-        else _compressed(ds, shape, syntax, name)
+        else _compressed(ds, shape, syntax, name, decompress)
     )
     return _stored_values(ds, raw, name)
 
@@ -86,6 +111,11 @@ def _shape(ds: Dataset, name: str) -> tuple[int, int]:
             f"{name}: {rows} x {columns}, {samples} samples a pixel, {frames} frames, "
             f"{allocated} bits allocated; only one grey frame of 8, 16 or 32 bits is read"
         )
+    if rows * columns > MOST_PIXELS:
+        raise PixelDecodeError(
+            f"{name}: {rows} x {columns} pixels; no mammogram is larger than {MOST_PIXELS}, "
+            "the header is damaged at its source"
+        )
     return rows, columns
 
 
@@ -94,7 +124,7 @@ def _syntax(ds: Dataset, name: str) -> UID:
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is None:
         raise PixelDecodeError(f"{name}: no transfer syntax is stated; send it as a DICOM file")
-    if syntax not in NATIVE and syntax not in JPEG_FAMILY and syntax != RLELossless:
+    if syntax not in NATIVE and syntax not in CODECS:
         raise PixelDecodeError(
             f"{name}: transfer syntax {syntax.name} ({syntax}) is not a lossless one that is read; "
             "send the image uncompressed or losslessly compressed"
@@ -120,40 +150,43 @@ def _native(ds: Dataset, shape: tuple[int, int], order: str, name: str) -> Pixel
     return pixels.astype(f"u{size}", copy=False)
 
 
-def _compressed(ds: Dataset, shape: tuple[int, int], syntax: UID, name: str) -> Pixels:
+def _compressed(
+    ds: Dataset, shape: tuple[int, int], syntax: UID, name: str, decompress: Decompress
+) -> Pixels:
     """Decompressed pixels, checked against the header's size."""
+    signed = int(ds.get("PixelRepresentation") or 0) == 1
     try:
         frame = next(generate_frames(ds.PixelData, number_of_frames=1))
-        if syntax == RLELossless:
-            pixels = _rle(frame, shape, int(ds.BitsAllocated) // 8)
-        elif not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
+        codec = CODECS[syntax]
+        _demand_size(frame, shape)
+        if codec != "rle" and not frame[-PADDED:].rstrip(b"\0").endswith(END_OF_IMAGE):
             # libjpeg fills what is missing with grey and only warns.
-            raise ValueError("the compressed image has no end")  # noqa: TRY301 - one message for all
-        else:
-            pixels = np.asarray(JPEG_FAMILY[syntax](frame))
-    except (ValueError, RuntimeError, StopIteration, IndexError, KeyError, EOFError) as error:
-        reason = str(error) or type(error).__name__
-        raise PixelDecodeError(
-            f"{name}: {syntax.name} cannot be decoded ({reason}); "
-            "the pixels are damaged, send it again"
-        ) from error
-    if pixels.shape != shape or pixels.dtype.kind not in "ui":
-        raise PixelDecodeError(
-            f"{name}: the pixels are {pixels.shape} {pixels.dtype}, the header says {shape}; "
-            "header and pixels belong to different images"
-        )
-    return pixels
+            raise Damaged("the compressed image has no end")  # noqa: TRY301 - one message for all
+        return decompress(Compressed(codec, frame, shape, int(ds.BitsAllocated) // 8, signed))
+    except Damaged as error:
+        if error.misfit:
+            raise PixelDecodeError(
+                f"{name}: the header says {list(shape)}, the compressed image is {error}; "
+                "header and pixels belong to different images"
+            ) from error
+        raise PixelDecodeError(_undecodable(name, syntax, error)) from error
+    except (ValueError, StopIteration, IndexError, EOFError) as error:
+        raise PixelDecodeError(_undecodable(name, syntax, error)) from error
 
 
-def _rle(frame: bytes, shape: tuple[int, int], size: int) -> Pixels:
-    """RLE frame (PS3.5 Annex G): one segment per byte plane, most significant byte first."""
-    if len(frame) < RLE_HEADER_BYTES or int.from_bytes(frame[:4], "little") != size:
-        raise ValueError("the RLE header does not fit Bits Allocated")
-    flat = imagecodecs.dicomrle_decode(frame, dtype=np.dtype(f"<u{size}"))
-    values = np.frombuffer(flat, f"<u{size}") if isinstance(flat, bytes) else np.asarray(flat)
-    if values.size < shape[0] * shape[1]:
-        raise ValueError(f"{values.size} of {shape[0] * shape[1]} pixels")
-    return values.ravel()[: shape[0] * shape[1]].reshape(shape)
+def _demand_size(frame: bytes, shape: tuple[int, int]) -> None:
+    """Refuse a JPEG 2000 stream of another size unseen: OpenJPH works on one of any size."""
+    if frame.startswith(SIZE_MARKER):
+        x1, y1, x0, y0 = (int.from_bytes(frame[at : at + 4], "big") for at in (8, 12, 16, 20))
+        if (y1 - y0, x1 - x0) != shape:
+            raise Damaged(str([y1 - y0, x1 - x0]), misfit=True)
+
+
+def _undecodable(name: str, syntax: UID, error: Exception) -> str:
+    reason = str(error) or type(error).__name__
+    return (
+        f"{name}: {syntax.name} cannot be decoded ({reason}); the pixels are damaged, send it again"
+    )
 
 
 def _stored_values(ds: Dataset, pixels: Pixels, name: str) -> Pixels:
@@ -172,7 +205,8 @@ def _stored_values(ds: Dataset, pixels: Pixels, name: str) -> Pixels:
     size = pixels.dtype.itemsize
     signed = int(ds.get("PixelRepresentation") or 0) == 1
     if not signed and high_bit == stored - 1:
-        return np.asarray(pixels & np.array((1 << stored) - 1, pixels.dtype))
+        mask = (1 << stored) - 1
+        return pixels if int(pixels.max()) <= mask else np.asarray(pixels & pixels.dtype.type(mask))
     # Up to the top and back: clears foreign high bits and, on signed types, repeats the sign.
     target = np.dtype(f"i{size}" if signed else f"u{size}")
     top = np.left_shift(pixels, np.array(size * 8 - 1 - high_bit, pixels.dtype)).view(target)

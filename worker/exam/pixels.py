@@ -10,7 +10,7 @@ from scipy import ndimage
 from dicom_node.errors import UnsuitableExam
 from worker.contracts import FloatImage, Frame, Mask, PreparedView, SourceImage
 from worker.exam.breast import Breast, chest_wall_right, closed_to_chest_wall, find_breast
-from worker.exam.decode import decode
+from worker.exam.decode import Decompress, decode
 from worker.exam.frame import fit, to_grid
 
 GRID = (512, 288)  # (H, W) of the shipped networks: portrait, multiples of 32
@@ -22,7 +22,7 @@ ORDINARY = 1.0  # what is brighter is taken as this in the background: a lesion 
 WITHOUT_PIXELS = {0x7FE00010, 0x7FE00009, 0x7FE00008}  # Pixel Data, its double and float forms
 
 
-def read_source(ds: Dataset) -> SourceImage:
+def read_source(ds: Dataset, decompress: Decompress) -> SourceImage:
     """Decoded, polarity-normalised image: (rows, columns) float32, high = dense or enhancing.
 
     Padding (Pixel Padding Value and Range Limit, PS3.3 C.7.5.1.1.2) gets the lowest valid value.
@@ -31,9 +31,9 @@ def read_source(ds: Dataset) -> SourceImage:
     Raises
     ------
     PixelDecodeError
-        See ``worker.exam.decode.decode``.
+        See ``worker.exam.decode.decode``, also for ``decompress``.
     """
-    stored = decode(ds)
+    stored = decode(ds, decompress)
     pixels = stored.astype(np.float32)
     padding = _padding(ds, stored)
     if padding is None:

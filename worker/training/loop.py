@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -125,25 +126,55 @@ def optimise(
     if keep is not None and keep.exists():
         run.restore(keep)
         watch.say(f"goes on from step {len(run.losses)}")
-    kept = run.elapsed_s
+    with _sound_kernels(hardware):
+        _steps(run, loss_of, schedule, watch=watch, keep=keep, hardware=hardware)
+    if keep is not None and hardware.leads:
+        run.save(keep)
+    watch.say(f"{len(run.losses)} steps, last loss {recent(run.losses):.3f}")
+    return average.cpu()
+
+
+def _steps(
+    run: Run,
+    loss_of: Callable[[Any, np.random.Generator], Tensor],
+    schedule: Schedule,
+    *,
+    watch: Watch,
+    keep: Path | None,
+    hardware: Hardware,
+) -> None:
+    """Steps until the schedule is over."""
+    network, kept = run.network, run.elapsed_s
     start = time.monotonic() - run.elapsed_s
     while (done := hardware.agreed(_done(run, schedule))) < 1:
         with hardware.precision():
             loss = loss_of(network.train(), run.rng)
-        _step(network, optimiser, loss, _rate(done, schedule), hardware)
+        _step(network, run.optimiser, loss, _rate(done, schedule), hardware)
         run.losses.append(float(loss.detach()))
         step = len(run.losses)
-        _average_into(average, network, min(schedule.average, step / (step + EARLY)))
+        _average_into(run.average, network, min(schedule.average, step / (step + EARLY)))
         run.elapsed_s = time.monotonic() - start
         if step % REPORT_EVERY == 0:
             watch.step(done, recent(run.losses))
         if keep is not None and hardware.leads and run.elapsed_s - kept > CHECKPOINT_EVERY_S:
             kept = run.elapsed_s
             run.save(keep)
-    if keep is not None and hardware.leads:
-        run.save(keep)
-    watch.say(f"{len(run.losses)} steps, last loss {recent(run.losses):.3f}")
-    return average.cpu()
+
+
+@contextmanager
+def _sound_kernels(hardware: Hardware) -> Iterator[None]:
+    """Without oneDNN on a single CPU thread: torch 2.13 then writes beyond its buffers in backward.
+
+    Seen with images in channels-last order, as "double free or corruption"; with two threads or
+    torch's own kernels it does not happen.
+    """
+    before = torch.backends.mkldnn.enabled
+    alone = hardware.device.type == "cpu" and torch.get_num_threads() == 1
+    torch.backends.mkldnn.enabled = before and not alone  # type: ignore[assignment]  # torch declares the class of the property
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 def recent(losses: list[float]) -> float:

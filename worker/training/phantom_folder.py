@@ -10,6 +10,7 @@ import numpy as np
 from pydicom import dcmread
 
 from dicom_node.errors import UnsuitableExam
+from worker.decoder import decode_apart
 from worker.exam.pixels import read_source
 from worker.training.public import PublicView
 
@@ -41,7 +42,7 @@ def views(root: Path) -> Iterator[PublicView]:
             with np.load(masks) as kept:
                 lesions = kept["lesions"]
             low_energy, recombined = (
-                read_source(dcmread(path.with_name(f"{name}_{energy}.dcm"))).pixels
+                read_source(dcmread(path.with_name(f"{name}_{energy}.dcm")), decode_apart).pixels
                 for energy in ("low_energy", "recombined")
             )
             kind = {None: "Normal", True: "Malignant", False: "Benign"}[view["malignant"]]

@@ -18,6 +18,7 @@ from dicom_node.domain.delivery import (
     DeliveryEvent,
     DeliveryState,
     IllegalDeliveryEventError,
+    Patience,
     advance,
     next_attempt_at,
     outcome_of,
@@ -127,6 +128,9 @@ def test_the_status_family_says_what_became_of_an_attempt(
 def test_the_reason_quotes_status_and_comment() -> None:
     assert outcome_of(0xA900, "wrong class").reason == "status 0xA900: wrong class"
     assert outcome_of(0xC001).reason == "status 0xC001"
+    assert outcome_of(0xB000, "coerced").reason == "status 0xB000: coerced"
+    assert outcome_of(0xA700, "busy").reason == "status 0xA700: busy"
+    assert outcome_of(None).reason == "no answer"
 
 
 @given(st.integers(0, 100_000), st.floats(0, 1), st.floats(0, DELIVER_BY_S - 1))
@@ -141,6 +145,8 @@ def test_pauses_never_shrink_and_are_capped(attempts: int, spread: float, age: f
 def test_pauses_double_from_five_seconds_to_a_quarter_of_an_hour() -> None:
     pauses = [next_attempt_at(0.0, attempts, 0.0) for attempts in range(1, 11)]
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
+    shorter = [next_attempt_at(0.0, attempts, 0.0, Patience(first_s=0.5)) for attempts in (1, 2, 3)]
+    assert shorter == [0.5, 1, 2]
 
 
 def test_trying_ends_after_three_days() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dicom_node.domain.exam import FULL_EXAM
 from dicom_node.domain.instance import ImageKind, InstanceHeader
+from dicom_node.domain.procedure import Performed
 from dicom_node.domain.study import (
     Arrival,
     CompletenessRule,
@@ -199,3 +200,43 @@ def test_the_grid_shows_every_expected_view_and_every_other_that_was_started() -
 def test_a_full_grid_waits_for_nothing_in_particular() -> None:
     assert waiting_for(cem_exam(), FULL_EXAM) == "waiting for more images"
     assert waiting_for([low_energy("L CC")], ()) == "waiting for L CC: recombined image"
+
+
+DONE = Performed(finished=True, discontinued=False, named=4, missing=0)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_what_the_modality_names_is_whole_at_once(connected: bool) -> None:  # noqa: FBT001 - a parameter
+    told = replace(arrival(cem_view(), connected=connected), performed=DONE)
+    assert judge(told, RULE, LAST).verdict is Verdict.READY
+
+
+@pytest.mark.parametrize(
+    "performed", [replace(DONE, missing=1), replace(DONE, finished=False)], ids=["missing", "busy"]
+)
+def test_an_exam_of_which_more_is_to_come_does_not_settle(performed: Performed) -> None:
+    told = replace(arrival(cem_view()), performed=performed)
+    settled = judge(told, RULE, LAST + RULE.settle_s)
+    assert settled.verdict is Verdict.WAIT
+    assert settled.look_again_at == LAST + RULE.quiet_s
+    assert judge(told, RULE, LAST + RULE.quiet_s).verdict is Verdict.READY
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_step_that_was_broken_off_does_not_wait_for_what_it_never_made(missing: int) -> None:
+    broken = Performed(finished=True, discontinued=True, named=missing, missing=missing)
+    told = replace(arrival([low_energy()]), performed=broken)
+    waits = judge(told, RULE, LAST)
+    assert (waits.verdict, waits.look_again_at) == (Verdict.WAIT, LAST + RULE.settle_s)
+    assert judge(told, RULE, LAST + RULE.settle_s).verdict is Verdict.HOLD
+
+
+def test_plain_mammograms_are_let_go_as_soon_as_the_modality_is_done() -> None:
+    told = replace(arrival([ffdm()]), performed=replace(DONE, named=1))
+    assert judge(told, RULE, LAST).verdict is Verdict.IGNORE
+
+
+def test_a_modality_that_names_nothing_changes_nothing() -> None:
+    silent = replace(arrival([low_energy()]), performed=replace(DONE, named=0))
+    for seconds in (0, 5, 60, 900):
+        assert judge(silent, RULE, LAST + seconds).verdict is after(seconds, [low_energy()]).verdict

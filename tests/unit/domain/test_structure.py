@@ -18,7 +18,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from dicom_node import scan
-from dicom_node.domain import assessment, header, kind, spacing, view
+from dicom_node.domain import assessment, header, kind, spacing, structure, view
 from dicom_node.domain.elements import READ
 from dicom_node.domain.structure import USUAL, Encoding, Limits, Pixels, Structure, walk
 from dicom_node.errors import CannotUnderstand, Unreadable
@@ -160,6 +160,18 @@ def test_fragments_are_counted_without_the_offset_table() -> None:
     content = element(0x7FE00010, b"OB", EMPTY + fragment * 3 + SEQUENCE_END, OPEN)
     assert walked(content).pixels == Pixels(0, 3)
     assert walked(content + b"\0").pixels == Pixels(0, 3)
+
+
+@pytest.mark.parametrize("block", [8, 9, 12, 13, 31])
+def test_it_does_not_matter_where_a_block_ends(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fragment = ITEM + b"\x04\0\0\0" + b"ABCD"
+    pixels = element(0x7FE00010, b"OB", EMPTY + fragment * 3 + SEQUENCE_END, OPEN)
+    ds = image_ds()
+    ds.add_new(0x00091001, "UN", bytes(50))
+    content = encoded(ds) + nested(3, is_open=True) + nested(3, is_open=False) + pixels
+    expected = walked(content)
+    monkeypatch.setattr(structure, "BLOCK", block)
+    assert walked(content) == expected
 
 
 def test_an_unknown_sequence_is_written_implicitly() -> None:

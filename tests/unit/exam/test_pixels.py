@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -13,9 +14,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.domain.spacing import spacing_of
 from dicom_node.errors import UnsuitableExam
 from worker.contracts import SourceImage
+from worker.decoder import decode_apart
 from worker.exam.frame import to_source
 from worker.exam.lesions import outline
-from worker.exam.pixels import BRIGHTEST, OUTSIDE, prepare, prepare_arrays, read_source
+from worker.exam.pixels import BRIGHTEST, OUTSIDE, prepare, prepare_arrays
+from worker.exam.pixels import read_source as read_source_by
+
+read_source = partial(read_source_by, decompress=decode_apart)
 
 ROWS, COLUMNS = 832, 640
 

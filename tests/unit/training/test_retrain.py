@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -23,12 +24,14 @@ class Quiet(Watch):
         pass
 
 
-@pytest.fixture
-def order(tmp_path):
-    """A base of tiny networks, public data, folders."""
+HOURS = 0.0005  # of the whole, whatever the number of networks
+
+
+def tiny_base(folder, name="tiny", width=4):
+    """A bundle of tiny networks that nobody has trained."""
     torch.manual_seed(0)
-    card = base_card("tiny", "1")
-    card["segmentation"] |= {"width": 4, "features": 4}
+    card = base_card(name, "1")
+    card["segmentation"] |= {"width": width, "features": 4}
     card["classification"] |= {"width": 0.05}
     card["input"]["size"] = [128, 72]
     card["input"]["crop"]["size"] = 64
@@ -36,22 +39,50 @@ def order(tmp_path):
         "segmentation": RefineNet(**card["segmentation"]).state_dict(),
         "classification": FapsClassifier(width=0.05, pyramid="semseg", in_channels=1).state_dict(),
     }
-    write_bundle(tmp_path / "base", card, states)
+    write_bundle(folder, card, states)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """What every training here is given: a base, public data, and room for made phantoms."""
+    folder = tmp_path_factory.mktemp("given")
     return Order(
-        data=write_prepared(tmp_path / "data"),
-        out=tmp_path / "out",
-        hours=0.0005,
-        base=tmp_path / "base",
-        cache=tmp_path / "cache",
+        data=write_prepared(folder / "data"),
+        out=folder / "out",
+        hours=HOURS,
+        base=tiny_base(folder / "base"),
+        cache=folder / "cache",
         phantoms=2,
     )
 
 
-def test_networks_of_the_folds_end_in_one_bundle_with_figures_of_unseen_patients(order):
-    folds = replace(order, folds=2)
+@pytest.fixture(scope="module")
+def of_two_folds(given):
+    """Segmentation networks of two folds, trained once; their order."""
+    folds = replace(given, folds=2, out=given.out.with_name("folds"))
     retrain("segmentation", folds, Quiet())
+    return folds
+
+
+@pytest.fixture
+def order(given, tmp_path):
+    """Nothing trained yet."""
+    return replace(given, out=tmp_path / "out")
+
+
+@pytest.fixture
+def folds(of_two_folds, tmp_path):
+    """The order of the trained two folds, everything that they left behind copied."""
+    copied = replace(of_two_folds, out=tmp_path / "out")
+    shutil.copytree(of_two_folds.out, copied.out)
+    shutil.copytree(of_two_folds.kept, copied.kept)
+    return copied
+
+
+def test_networks_of_the_folds_end_in_one_bundle_with_figures_of_unseen_patients(folds):
     retrain("classification", replace(folds, base=None), Quiet())
-    faps = load(order.out, allow_unsigned=True)
+    faps = load(folds.out, allow_unsigned=True)
     assert len(faps.segmentation.members) == len(faps.classification.members) == 2
     assert faps.energies == ("recombined",)  # no benign low-energy image exists
     measured = faps.card.raw["measured"]
@@ -61,21 +92,19 @@ def test_networks_of_the_folds_end_in_one_bundle_with_figures_of_unseen_patients
     assert measured["classification"]["cdd_cesm"]["malignant"] == 2  # breasts
     assert "2 folds" in faps.card.raw["training"]["classification"]["split"]
     assert (folds.kept / "segmentation.fold-1.svg").read_text().startswith("<svg")
-    before = load(order.base, allow_unsigned=True).card
+    before = load(folds.base, allow_unsigned=True).card
     assert faps.card.uuid != before.uuid
     assert not faps.card.signed
 
 
-def test_networks_of_another_kind_answer_beside_those_of_the_same_folds(order):
-    folds = replace(order, folds=2)
-    retrain("segmentation", folds, Quiet())
-    first = load(order.out, allow_unsigned=True)
+def test_networks_of_another_kind_answer_beside_those_of_the_same_folds(folds):
+    first = load(folds.out, allow_unsigned=True)
     both = replace(
         folds,
-        base=_wider(order),
-        beside=order.out,
-        out=order.out.with_name("both"),
-        work=order.out.with_name("second.work"),
+        base=tiny_base(folds.out.with_name("wider"), "wider", width=6),
+        beside=folds.out,
+        out=folds.out.with_name("both"),
+        work=folds.out.with_name("second.work"),
     )
     retrain("segmentation", both, Quiet())
     faps = load(both.out, allow_unsigned=True)
@@ -107,8 +136,9 @@ def test_a_classifier_begins_with_the_trunk_that_finds_lesions(order):
         "segmentation": RefineNet(**LITE).state_dict(),
         "classification": FapsClassifier(**SHORT, energies=1).state_dict(),
     }
-    write_bundle(order.base, card, states)
-    folds = replace(order, folds=2)
+    lite = order.out.with_name("lite")
+    write_bundle(lite, card, states)
+    folds = replace(order, folds=2, base=lite)
     retrain("segmentation", folds, Quiet())
     retrain("classification", replace(folds, base=None, from_segmentation=True), Quiet())
     faps = load(order.out, allow_unsigned=True)
@@ -120,46 +150,33 @@ def test_a_classifier_begins_with_the_trunk_that_finds_lesions(order):
                 assert torch.allclose(tensor, fixed[name], atol=1e-2), (block, name)
 
 
-def test_a_trunk_of_another_kind_is_refused(order):
-    retrain("segmentation", replace(order, folds=2), Quiet())
+def test_a_trunk_of_another_kind_is_refused(folds):
     with pytest.raises(BundleError, match="must both have the trunk"):
         retrain(
             "classification",
-            replace(order, folds=2, base=None, from_segmentation=True),
+            replace(folds, base=None, from_segmentation=True),
             Quiet(),
         )
 
 
-def test_networks_of_other_folds_do_not_answer_beside(order):
-    retrain("segmentation", replace(order, folds=2), Quiet())
-    other = replace(order, folds=3, beside=order.out, out=order.out.with_name("other"))
+def test_networks_of_other_folds_do_not_answer_beside(folds):
+    other = replace(folds, folds=3, beside=folds.out, out=folds.out.with_name("other"))
     with pytest.raises(BundleError, match="not trained in 3 folds"):
         retrain("segmentation", other, Quiet())
     with pytest.raises(ConfigurationError, match="give --folds"):
         retrain("segmentation", replace(other, folds=0), Quiet())
 
 
-def test_a_third_kind_is_refused(order):
-    retrain("segmentation", replace(order, folds=2), Quiet())
-    both = replace(order, folds=2, beside=order.out, out=order.out.with_name("both"))
-    both = replace(both, work=order.out.with_name("second.work"))
+def test_a_third_kind_is_refused(folds):
+    both = replace(
+        folds,
+        beside=folds.out,
+        out=folds.out.with_name("both"),
+        work=folds.out.with_name("second.work"),
+    )
     retrain("segmentation", both, Quiet())
     with pytest.raises(ConfigurationError, match="two kinds"):
         retrain("segmentation", replace(both, beside=both.out), Quiet())
-
-
-def _wider(order):
-    """A base of another architecture."""
-    card = base_card("wider", "1")
-    card["segmentation"] |= {"width": 6, "features": 4}
-    card["input"]["size"] = [128, 72]
-    card["classification"] |= {"width": 0.05}
-    states = {
-        "segmentation": RefineNet(**card["segmentation"]).state_dict(),
-        "classification": FapsClassifier(width=0.05, pyramid="semseg", in_channels=1).state_dict(),
-    }
-    write_bundle(order.out.with_name("wider"), card, states)
-    return order.out.with_name("wider")
 
 
 def test_a_run_that_is_over_is_not_run_again(order):
@@ -181,10 +198,8 @@ def test_folds_on_top_of_weights_that_have_seen_them_are_refused(order):
         retrain("segmentation", again, Quiet())
 
 
-def test_several_networks_are_no_start_for_one(order):
-    several = replace(order, folds=2)
-    retrain("segmentation", several, Quiet())
-    warm = replace(order, base=order.out, out=order.out.with_name("warm"), warm=True)
+def test_several_networks_are_no_start_for_one(folds):
+    warm = replace(folds, folds=0, base=folds.out, out=folds.out.with_name("warm"), warm=True)
     with pytest.raises(BundleError, match="several networks answer together"):
         retrain("segmentation", warm, Quiet())
 

@@ -1,0 +1,1 @@
+"""The doctor: everything looked at once, each finding with its remedy."""
