@@ -182,15 +182,16 @@ class Run:
     def _fault(self, strike: Strike) -> None:
         self._wait_for(strike.moment, LATEST_MOMENT_S)
         time.sleep(strike.delay_s)
-        struck = time.time()
+        struck, starts = time.time(), self._site.node.starts
         end = strike.scenario.begin(self._site, Random(strike.seed))
         time.sleep(strike.hold_s)
         end()
         ended = time.time()
         self._struck_at[strike.name] = (struck, ended)
         if strike.scenario.recovery == NODE:
+            self._site.wait(lambda: self._site.node.starts > starts, "the node to be started")
             self._site.wait(lambda: opens(self._site.port), "the port to open again")
-            self.result.recovery[NODE] = time.time() - ended
+            self.result.recovery[NODE] = time.time() - struck
 
     def _wait_for(self, moment: str, seconds: float) -> None:
         end = time.monotonic() + seconds
