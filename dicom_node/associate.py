@@ -24,6 +24,7 @@ from dicom_node.tls import client_context, trouble_with
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
+SETTLE_S = 2.0
 
 
 @contextmanager
@@ -57,6 +58,8 @@ def association(
         tls_args=_secured(destination),
     )
     if not assoc.is_established:
+        # The library may come back before its own thread has noted that it was rejected.
+        assoc.join(SETTLE_S)
         if assoc.rejected_contexts:
             raise NothingAccepted(f"{describe(destination)}: takes none of what was proposed")
         raise PeerError(f"{describe(destination)}: {_why(assoc, destination)}")

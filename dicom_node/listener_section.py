@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from dicom_node.sections import AeTitle, Port, Seconds, Section
+from dicom_node.sections import AeTitle, Port, Profile, Seconds, Section
 
 
 class Listener(Section):
@@ -19,7 +17,7 @@ class Listener(Section):
         -1, ge=-1, description="Processes that receive; 0: the node's own; -1: by cores, at most 2"
     )
     ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
-    ae_titles: dict[AeTitle, Literal["clinical", "test", "replay"]] = Field(
+    ae_titles: dict[AeTitle, Profile] = Field(
         default_factory=dict, description="Further AE titles of ours, each with what it is for"
     )
     max_pdu_bytes: int = Field(131072, ge=4096, description="Largest PDU we offer to receive")

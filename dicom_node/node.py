@@ -118,7 +118,7 @@ class Node:
         vouch = Loop("vouch", reception.voucher.tick)
         audit = Loop("audit", self._attester.tick)
         self._loops = [dispatch, assemble, plan, withdraw, housekeep, retain, verify, vouch, audit]
-        ledger.destinations.forget(frozenset(one.name for one in settings.addressees))
+        ledger.destinations.know(frozenset(one.name for one in settings.addressees))
         for destination in settings.addressees:
             self._loops += self._post(destination)
         self._loops.append(Loop("callers", reception.callers.tick))

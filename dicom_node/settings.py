@@ -169,6 +169,16 @@ class Settings(BaseSettings):
         )
 
     @property
+    def doors(self) -> str:
+        """Where senders reach the node, for people."""
+        host, found = self.listener.host, []
+        if self.listener.plain:
+            found.append(f"{host}:{self.listener.port}")
+        if self.tls.listens:
+            found.append(f"{host}:{self.tls.port} (TLS)")
+        return " and ".join(found)
+
+    @property
     def input_rule(self) -> InputRule:
         """What the receiver reads of headers."""
         return replace(

@@ -107,7 +107,7 @@ def _header(ds: Readable, transfer_syntax_uid: str, rule: InputRule) -> Instance
         acquired_at=acquired_at(ds),
         device=_text(ds, "DeviceSerialNumber") or _text(ds, "DetectorID"),
         source_sop_instance_uids=tuple(
-            str(item.get("ReferencedSOPInstanceUID", ""))
+            _plain(item.get("ReferencedSOPInstanceUID", ""))
             for item in ds.get("SourceImageSequence") or []
         ),
         assessments=assessments_of(ds) if rule.read_assessments and not own else (),
@@ -127,8 +127,12 @@ def _uid(ds: Readable, name: str) -> str:
 
 def _text(ds: Readable, name: str) -> str:
     value = ds.get(name)
+    return "" if value is None else _plain(value)
+
+
+def _plain(value: object) -> str:
     # A NUL is no character of any text (PS3.5 6.1.3), and PostgreSQL takes none.
-    return "" if value is None else str(value).replace("\0", "").strip()
+    return str(value).replace("\0", "").strip()
 
 
 def _texts(ds: Readable, name: str) -> tuple[str, ...]:
@@ -136,8 +140,8 @@ def _texts(ds: Readable, name: str) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     if isinstance(value, str):
-        return (value.strip(),)
-    return tuple(str(item).strip() for item in value) if isinstance(value, Sequence) else ()
+        return (_plain(value),)
+    return tuple(map(_plain, value)) if isinstance(value, Sequence) else ()
 
 
 def _field_of_view(ds: Readable) -> tuple[str, ...]:

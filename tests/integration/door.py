@@ -85,7 +85,10 @@ class Door:
     ) -> Association:
         ae = AE(ae_title=calling)
         ae.add_requested_context(MG, syntax)
-        return ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        assoc = ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        if not assoc.is_established:
+            assoc.join(5)  # the library may come back before it has noted a rejection
+        return assoc
 
     def row(self) -> dict[str, Any]:
         """The only association of the log, once it has ended."""

@@ -1,0 +1,1 @@
+"""Hostile bytes at everything that reads what a peer sends."""
