@@ -10,7 +10,7 @@ PYTEST = $(BIN)/python -m pytest
 TOGETHER = -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all mutants faults soak fuzz bench bench-decode bench-sending check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all mutants faults soak fuzz bench bench-decode bench-ingest bench-sending check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ fuzz: setup ## Hostile bytes guided by coverage, then associations: make fuzz SE
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/encoding.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/keeping.py
+
+bench-ingest: setup ## How fast objects are received, beside DCMTK and Orthanc, in turns
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/ingest.py
 
 bench-decode: setup ## Reading of images in every syntax, beside pydicom's own way
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/decode.py

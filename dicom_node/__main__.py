@@ -136,6 +136,7 @@ def check(config: Config = None) -> None:
     file = config or config_file()
     settings = load_settings(file)
     console.print(f"{file or 'defaults'}: the settings are valid.")
+    console.print(f"Senders reach {settings.listener.ae_title} at {settings.doors}.")
     if not settings.destinations:
         console.print("Note: no destination is configured; results stay on the page.")
     if not settings.peers:

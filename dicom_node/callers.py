@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import cast
 from weakref import WeakKeyDictionary, WeakSet
@@ -33,7 +33,7 @@ from dicom_node.logs import logger
 from dicom_node.settings import Settings
 from dicom_node.store.ledger import Ledger
 from dicom_node.visits import visit_of
-from dicom_node.wire.acceptor import faults_of
+from dicom_node.wire.acceptor import faults_of, is_released
 
 LOOK_S = 5.0
 LOST_AFTER_S = 10.0  # one that has just been opened may not have its number here yet
@@ -48,9 +48,20 @@ _REJECTIONS: dict[tuple[int | None, ...], Refusal] = {
 
 
 class Callers:
-    """The log of associations; ``left`` is called when one that was accepted has ended."""
+    """The log of associations.
 
-    def __init__(self, settings: Settings, ledger: Ledger, left: Callable[[], None]) -> None:
+    ``left`` is called when one that was accepted has ended, ``row`` when its row has been opened or
+    closed; ``elsewhere`` are rows that other processes have open.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        left: Callable[[], None],
+        row: Callable[[int, bool], None] = lambda _id, _is_open: None,
+        elsewhere: Callable[[], Collection[int]] = tuple,
+    ) -> None:
         listener = settings.listener
         self._house = House(
             titles=(listener.ae_title, *listener.ae_titles),
@@ -58,6 +69,8 @@ class Callers:
         )
         self._ledger = ledger
         self._left = left
+        self._row = row
+        self._elsewhere = elsewhere
         self._log = logger("callers")
         self.guests = GuestList(settings, ledger)
         self._peers: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
@@ -91,6 +104,7 @@ class Callers:
         with self._lock:
             entries = [tally.association_id for tally in self._tallies.values()]
         alive = [entry.id for entry in entries if entry is not None and entry.id is not None]
+        alive += self._elsewhere()
         lost = self._ledger.associations.close_lost(alive, older_than_s=LOST_AFTER_S)
         if lost:
             self._log.warning("ends of associations were not recorded", count=lost)
@@ -164,11 +178,23 @@ class Callers:
         visit = replace(visit_of(event.assoc), peer=self._peers.get(event.assoc, ""))
         tally = Tally(visit=visit)
         # The objects that follow will be answered A700 themselves if it cannot be recorded.
-        tally.association_id = self._ledger.associations.open(visit, self._note("association"))
+        note = self._note("association")
+
+        def recorded(error: Exception | None) -> None:
+            note(error)
+            self._tell_row(tally, is_open=True)
+
+        tally.association_id = self._ledger.associations.open(visit, recorded)
+        self._tell_row(tally, is_open=True)  # it may be there before we know its entry
         with self._lock:
             self._tallies[event.assoc] = tally
         if event.assoc.is_aborted:  # by a node that stops: before there was anything to close
             self.closed(event.assoc, Ending.ABORTED)
+
+    def _tell_row(self, tally: Tally, *, is_open: bool) -> None:
+        """Say that an association's row is in the log, or closed: who dies leaves the open ones."""
+        if tally.association_id is not None and tally.association_id.id is not None:
+            self._row(tally.association_id.id, is_open)
 
     def heard(self, event: evt.Event) -> None:
         """Note who said A-ABORT: the connection is closed before anybody else learns of it."""
@@ -192,6 +218,7 @@ class Callers:
 
         def recorded(error: Exception | None) -> None:
             note(error)
+            self._tell_row(tally, is_open=False)
             self._left()  # not before: assembling asks the ledger whether the sender has gone
 
         if tally.association_id is not None:
@@ -207,7 +234,7 @@ class Callers:
         by_peer = tally.aborted_by_peer or assoc.acse.is_aborted()
         if assoc in self._cut:
             return Ending.LOST
-        if ending is Ending.LOST and assoc.is_released:
+        if ending is Ending.LOST and is_released(assoc):
             return Ending.RELEASED
         if ending is Ending.LOST and by_peer:
             return Ending.ABORTED

@@ -90,8 +90,13 @@ class WebCarrier:
 
     def probe(self) -> None:
         """Ask whether the server is there; a ``PeerError`` says that it is not."""
-        with _told(self._destination), _client(self._destination) as client:
-            client.search(None, _STUDY_OF_ALL)
+        probe(self._destination)
+
+
+def probe(destination: Destination) -> None:
+    """Ask a server for one study; a ``PeerError`` says that it is not there, or not so."""
+    with _told(destination), _client(destination) as client:
+        client.search(None, _STUDY_OF_ALL)
 
 
 class _Client(DICOMwebClient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -22,11 +23,15 @@ from dicom_node.settings import Listener, Settings
 from dicom_node.tls import ServerTls
 from dicom_node.wire.gate import Gate
 from dicom_node.wire.messages import Begin
-from dicom_node.wire.server import Handler, Server, Tls
+from dicom_node.wire.server import Handed, Handler, Server, Tls
 
 DRAIN_S = 10.0
 # pynetdicom counts threads against its own limit; the gate counts associations.
 UNLIMITED = 1_000_000
+
+
+# A connection that has passed the gate, its address, whether it came to the TLS port.
+Hand = Callable[[socket.socket, tuple[str, int], bool], None]
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,16 @@ class Port:
         admits: Callable[[str], bool] = lambda _: True,
         turned_away: Callable[[str, str], None] = lambda _address, _reason: None,
         secure: Secure | None = None,
+        gate: Gate | None = None,
+        hand: Hand | None = None,
     ) -> None:
         self._settings = settings
         self._begin = begin
         self._admits = admits
         self._turned_away = turned_away
         self._secure = secure
+        self._gate = gate or Gate(settings)
+        self._hand = hand
         self._log = logger("listen")
         self._servers: list[Server] = []
 
@@ -73,41 +82,62 @@ class Port:
             When an address cannot be had.
 
         """
+        for server in self._make(Server, handlers):
+            threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
+
+    def take(self, handlers: Sequence[Handler]) -> Hand:
+        """Serve connections that another process has accepted: what it hands over goes in here."""
+        servers = self._make(Handed, handlers)
+
+        def hand(connection: socket.socket, address: tuple[str, int], secure: bool) -> None:  # noqa: FBT001 - as it came
+            servers[-1 if secure else 0].process_request(connection, address)
+
+        return hand
+
+    def _make(self, kind: type[Server], handlers: Sequence[Handler]) -> list[Server]:
         _config.LOG_HANDLER_LEVEL = "none"  # its log quotes data sets
-        ae, gate = self._application_entity(), Gate(self._settings)
+        ae = self._application_entity()
         bound: list[tuple[str, int, Tls]] = []
         if self._settings.plain:
             bound.append(("listener.port", self._settings.port, _plain))
         if self._secure is not None:
             bound.append(("tls.port", self._secure.port, self._secure.context))
         for key, port, tls in bound:
-            server = self._bound(ae, gate, handlers, key, port, tls)
+            server = self._bound(kind, ae, handlers, key, port, tls)
             ae._servers.append(server)  # noqa: SLF001 - as start_server does it; shutdown takes it out
             self._servers.append(server)
-            threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
+        return self._servers
 
     def _bound(
-        self, ae: AE, gate: Gate, handlers: Sequence[Handler], key: str, port: int, tls: Tls
+        self,
+        kind: type[Server],
+        ae: AE,
+        handlers: Sequence[Handler],
+        key: str,
+        port: int,
+        tls: Tls,
     ) -> Server:
-        host = self._settings.host
+        host, hand, secure = self._settings.host, self._hand, tls is not _plain
         try:
-            server = Server(
+            server = kind(
                 ae,
                 self._settings,
                 [(evt.EVT_C_ECHO, _echo), *handlers],
                 port=port,
-                gate=gate,
+                gate=self._gate,
                 begin=self._begin,
                 admits=self._admits,
                 turned_away=self._turned_away,
                 tls=tls,
+                hand=None if hand is None else lambda one, who: hand(one, who, secure),
             )
         except OSError as error:
             raise ConfigurationError(
                 f"{key} {port} on {host}: {error.strerror}; "
                 "stop the other program there or choose another port"
             ) from None
-        self._log.info("listening", name=key, address=host, port=port, ae=ae.ae_title)
+        if kind is Server:
+            self._log.info("listening", name=key, address=host, port=port, ae=ae.ae_title)
         return server
 
     def close(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from dicom_node.sections import AeTitle, Port, Seconds, Section
+from dicom_node.sections import AeTitle, Port, Profile, Seconds, Section
 
 
 class Listener(Section):
@@ -15,8 +13,11 @@ class Listener(Section):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
     port: Port = Field(11112, description="TCP port of the C-STORE listener")
     plain: bool = Field(default=True, description="Whether that port, without TLS, is open")
+    processes: int = Field(
+        -1, ge=-1, description="Processes that receive; 0: the node's own; -1: by cores, at most 2"
+    )
     ae_title: AeTitle = Field("FAPS", description="Our AE title; callers must use it")
-    ae_titles: dict[AeTitle, Literal["clinical", "test", "replay"]] = Field(
+    ae_titles: dict[AeTitle, Profile] = Field(
         default_factory=dict, description="Further AE titles of ours, each with what it is for"
     )
     max_pdu_bytes: int = Field(131072, ge=4096, description="Largest PDU we offer to receive")

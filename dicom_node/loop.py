@@ -15,12 +15,14 @@ class Loop(threading.Thread):
     """Call ``tick`` again and again; it returns the seconds until it wants to be called next.
 
     An error never ends the loop: it is logged, and the stage goes on after a pause. What a tick
-    left undone is still in the ledger.
+    left undone is still in the ledger. ``rest_s`` pass between two ticks however often it is woken:
+    one tick sees what a hundred wakes were about.
     """
 
-    def __init__(self, name: str, tick: Callable[[], float]) -> None:
+    def __init__(self, name: str, tick: Callable[[], float], rest_s: float = 0.0) -> None:
         super().__init__(name=name, daemon=True)
         self._tick = tick
+        self._rest_s = rest_s
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._log = logger(name)
@@ -32,7 +34,8 @@ class Loop(threading.Thread):
             if self._stopped.is_set():  # said between the question above and the clearing
                 return
             pause = self._tick_safely()
-            self._woken.wait(pause)
+            self._stopped.wait(self._rest_s)
+            self._woken.wait(max(0.0, pause - self._rest_s))
 
     def wake(self) -> None:
         """Call ``tick`` now instead of at the end of its pause."""

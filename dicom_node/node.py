@@ -10,7 +10,6 @@ import uvicorn
 
 from dicom_node.assemble import Assembler
 from dicom_node.attest import Attester
-from dicom_node.callers import Callers
 from dicom_node.certificates import ExpiryWatch
 from dicom_node.confirm import Confirmer
 from dicom_node.deliver import Deliverer
@@ -18,30 +17,29 @@ from dicom_node.destination_section import Destination
 from dicom_node.dispatch import Dispatcher
 from dicom_node.embedded import QueueServer, WorkerProcess, wait_for
 from dicom_node.errors import ConfigurationError, LedgerError
-from dicom_node.follow import Follower
-from dicom_node.listen import Port, secure_port
 from dicom_node.logs import logger
 from dicom_node.loop import Loop
 from dicom_node.pull import Puller
-from dicom_node.receive import Receiver
+from dicom_node.receivers import Receivers, processes_of
+from dicom_node.reception import Reception
 from dicom_node.retain import Retainer
 from dicom_node.see import Seer
 from dicom_node.settings import Settings, write_effective
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Plan
-from dicom_node.store.disk import disk_of
 from dicom_node.store.folder_lock import hold
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.migrate import migrate, pending
 from dicom_node.store.owners import owner_name
 from dicom_node.verify import Verifier
-from dicom_node.vouch import Voucher
 from dicom_node.web.app import make_app
+from dicom_node.wire.gate import Gate
 from dicom_node.withdraw import Withdrawer
 
 STOP_S = 30.0
 PLAN_S = 0.2
+ASSEMBLE_REST_S = 0.1  # each tick looks at every open study, while images come by the hundred
 HOUSEKEEP_S = 60.0
 WEB_START_S = 10.0
 
@@ -58,7 +56,14 @@ class Node:
         self._keeper = Keeper(self.archive, self.ledger)
         self._queue = QueueServer(settings) if settings.embedded_queue else None
         self._worker = WorkerProcess(write_effective(settings)) if embedded else None
-        self._port: Port | None = None
+        self._reception: Reception | None = None
+        self._gate = Gate(settings.listener)
+        self._assemble: Loop | None = None
+        self._receivers = (
+            Receivers(settings, self.ledger, self._gate, self._news)
+            if processes_of(settings)
+            else None
+        )
         self._loops: list[Loop] = []
         self._expiry = ExpiryWatch(settings)
         self._postmen: list[Deliverer] = []
@@ -78,6 +83,8 @@ class Node:
         self.archive.sweep()
         self.ledger.associations.close_lost()
         self._note("started")
+        if self._receivers is not None:
+            self._receivers.start()  # first: they need the longest
         if self._queue is not None:
             self._queue.start()
         try:
@@ -98,50 +105,51 @@ class Node:
 
     def _start_stages(self) -> None:
         settings, ledger = self.settings, self.ledger
-        calling_ae = settings.listener.ae_title
         dispatch = Loop("dispatch", Dispatcher(settings, ledger).tick)
         assembler = Assembler(ledger, settings.completeness.rule(), dispatch.wake)
-        assemble = Loop("assemble", assembler.tick)
-        callers = Callers(settings, ledger, assemble.wake)
-        voucher = Voucher(self.archive, ledger, callers.guests)
+        assemble = Loop("assemble", assembler.tick, ASSEMBLE_REST_S)
+        reception = self._reception = self._made_reception()
+        self._assemble = assemble
         plan = Loop("plan", self._plan)
         housekeep = Loop("housekeep", self._housekeep)
         withdraw = Loop("withdraw", Withdrawer(settings.addressees, self.archive, ledger).tick)
         retain = Loop("retain", Retainer(settings.storage, self.archive, ledger).tick)
         verify = Loop("verify", Verifier(settings.storage, self.archive, ledger).tick)
-        vouch = Loop("vouch", voucher.tick)
+        vouch = Loop("vouch", reception.voucher.tick)
         audit = Loop("audit", self._attester.tick)
         self._loops = [dispatch, assemble, plan, withdraw, housekeep, retain, verify, vouch, audit]
-        ledger.destinations.forget(frozenset(one.name for one in settings.addressees))
+        ledger.destinations.know(frozenset(one.name for one in settings.addressees))
         for destination in settings.addressees:
             self._loops += self._post(destination)
-        self._loops.append(Loop("callers", callers.tick))
+        self._loops.append(Loop("callers", reception.callers.tick))
         if self._worker is not None:
             self._loops.append(Loop("worker", self._worker.tick))
         if self._queue is not None:
             self._loops.append(Loop("queue", self._queue.tick))
         self._keeper.start()
-        receiver = Receiver(
-            self.archive,
-            self._keeper,
-            settings.input_rule,
-            callers,
-            assemble.wake,
-            disk_of(settings).shortage,
-        )
-        self._loops.append(Loop("pull", Puller(settings, ledger, receiver.begin).tick))
+        self._loops.append(Loop("pull", Puller(settings, ledger, reception.receiver.begin).tick))
         for loop in self._loops:
             loop.start()
-        self._port = Port(
-            settings.listener,
-            receiver.begin,
-            admits=callers.admits,
-            turned_away=callers.turned_away,
-            secure=secure_port(settings),
+        reception.port.open(reception.handlers)
+
+    def _made_reception(self) -> Reception:
+        """Connections come in here; they are served here, or by processes made for that."""
+        receivers = self._receivers
+        return Reception(
+            self.settings,
+            self.archive,
+            self.ledger,
+            self._keeper,
+            self._news,
+            elsewhere=tuple if receivers is None else receivers.rows,
+            gate=self._gate,
+            hand=None if receivers is None else receivers.hand,
         )
-        reports = Confirmer((), calling_ae, ledger)
-        rooms = (callers, reports, voucher, Follower(ledger, assemble.wake))
-        self._port.open([handler for room in rooms for handler in room.handlers()])
+
+    def _news(self) -> None:
+        """An image has come, or a sender has gone."""
+        if self._assemble is not None:
+            self._assemble.wake()
 
     def _post(self, destination: Destination) -> list[Loop]:
         """The loops of one destination: each has its own, so that none waits for another."""
@@ -188,8 +196,10 @@ class Node:
     def stop(self) -> None:
         """Take nothing new, finish what runs, end everything; what is left undone is kept."""
         self._log.info("stopping")
-        if self._port is not None:
-            self._port.close()
+        if self._reception is not None:
+            self._reception.port.close()
+        if self._receivers is not None:
+            self._receivers.stop()
         self._keeper.stop()
         for loop in self._loops:
             loop.stop()

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from dicom_node import associate
+from dicom_node import associate, dicomweb
 from dicom_node.associate import describe, peer
 from dicom_node.domain.identifiers import is_uid
 from dicom_node.domain.offers import not_taken, proposal
@@ -50,9 +50,12 @@ def _target(
 
 
 def echo(destination: Peer, config: Config = None, tls: OverTls = False) -> None:  # noqa: FBT002 - a flag
-    """C-ECHO to a destination."""
+    """C-ECHO to a destination; a query to one on the web."""
     settings, target, _ = _target(destination, config, tls=tls)
-    associate.echo(target, settings.listener.ae_title)
+    if target.kind == "dicomweb":
+        dicomweb.probe(target)
+    else:
+        associate.echo(target, settings.listener.ae_title)
     console.print(f"{describe(target)} answers.")
 
 
@@ -64,6 +67,10 @@ def probe(
 ) -> None:
     """Ask a destination what it takes, and propose its lines for node.toml; nothing is stored."""
     settings, target, configured = _target(destination, config, tls=tls)
+    if target.kind == "dicomweb":
+        raise ConfigurationError(
+            f"{describe(target)} has no presentation contexts to ask for; try `dicom-node echo`"
+        )
     answers = ask(target, settings.listener.ae_title)
     taken = {answer.sop_class for answer in answers if answer.accepted}
     lines = proposal(taken).lines

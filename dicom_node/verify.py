@@ -35,6 +35,7 @@ class Verifier:
     def tick(self) -> float:
         """Do the next part; seconds until the one after it."""
         if self._folders is None:
+            self._return_known()
             self._folders = sorted(self._archive.objects.iterdir())
             self._tables, self._last_id = list(TABLES), 0
         if self._folders:
@@ -48,7 +49,12 @@ class Verifier:
 
     def orphans(self) -> int:
         """Set every file aside that no row names; how many."""
+        self._return_known()
         return sum(self._set_aside(folder) for folder in sorted(self._archive.objects.iterdir()))
+
+    def _return_known(self) -> None:
+        if number := self._archive.return_known(self._ledger.known):
+            self._log.warning("files put back from the quarantine", count=number)
 
     def _set_aside(self, folder: Path) -> int:
         """Files of one folder that are old enough to have a row, and have none."""

@@ -61,6 +61,15 @@ def header(
     return ds
 
 
+def mammogram(shape: tuple[int, int] = (64, 64), **attributes: Any) -> Dataset:
+    """A whole image, its pixels black; ``attributes`` as of ``header``."""
+    ds = header(shape=shape, **attributes)
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+    ds.SamplesPerPixel = 1
+    ds.PixelData = bytes(2 * shape[0] * shape[1])
+    return ds
+
+
 def _add_patient(ds: Dataset) -> None:
     ds.PatientName, ds.PatientID = "Test^Anna", "CEM-1"
     ds.PatientBirthDate, ds.PatientSex, ds.PatientAge = "19650101", "F", "061Y"

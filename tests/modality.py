@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import ModalityPerformedProcedureStep, StorageCommitmentPushModel
 
 from dicom_node.confirm import PUSH_MODEL_INSTANCE
@@ -55,6 +56,7 @@ class Modality:
     ae_title: str = "MODALITY"
     port: int = field(default_factory=free_port)
     reports: list[tuple[int, Dataset, str]] = field(default_factory=list)  # type, what, from whom
+    answered: int = 0  # reports of which the answer has gone out
     takes: list[int] = field(default_factory=lambda: [0x0000])  # statuses, the last for ever
 
     @contextmanager
@@ -64,7 +66,10 @@ class Modality:
         ae.add_requested_context(MG, ExplicitVRLittleEndian)
         ae.add_requested_context(StorageCommitmentPushModel)
         ae.add_requested_context(ModalityPerformedProcedureStep)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._reported)]
+        # A release right after the report would overtake its answer, which has a thread of its own.
+        handlers = [
+            (evt.EVT_N_EVENT_REPORT, self._reported), (evt.EVT_PDU_SENT, self._sent),
+        ]  # fmt: skip
         assoc = ae.associate("127.0.0.1", self.node_port, ae_title="FAPS", evt_handlers=handlers)
         assert assoc.is_established
         try:
@@ -105,10 +110,10 @@ class Modality:
 
     def ask_and_wait(self, request: Dataset) -> None:
         """Ask, and stay until the report has come."""
-        before = len(self.reports)
+        before = self.answered
         with self.calling() as assoc:
             assert self.ask(request, assoc) == 0x0000
-            wait_until(lambda: len(self.reports) > before, "the report on this association", 15)
+            wait_until(lambda: self.answered > before, "the report on this association", 15)
 
     def told(self) -> tuple[int, set[str], dict[str, int]]:
         """The last report: event type, what is kept, what is not and why."""
@@ -119,6 +124,10 @@ class Modality:
             for i in ds.get("FailedSOPSequence") or []
         }
         return kind, kept, failed
+
+    def _sent(self, event: evt.Event) -> None:
+        if isinstance(event.pdu, P_DATA_TF):
+            self.answered = len(self.reports)
 
     def _reported(self, event: evt.Event) -> tuple[int, None]:
         status = self.takes.pop(0) if len(self.takes) > 1 else self.takes[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pydicom.uid import (
     DigitalMammographyXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
 )
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
 
 MG = str(DigitalMammographyXRayImageStorageForPresentation)
 PLAIN = str(ExplicitVRLittleEndian)
@@ -193,6 +194,9 @@ class Caller:
                 room -= size
 
     def _send(self, parts: list[bytes | memoryview]) -> None:
+        if isinstance(self.sock, ssl.SSLSocket):  # which takes one piece at a time
+            self.sock.sendall(b"".join(parts))
+            return
         while parts:
             sent = self.sock.sendmsg(parts[:1000])
             while parts and sent >= len(parts[0]):

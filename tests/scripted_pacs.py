@@ -132,7 +132,7 @@ def scripted_pacs(
     port: int = 0,
     ae_title: str = "PACS",
 ) -> Iterator[ScriptedPacs]:
-    """A PACS that takes ``classes``; with its services: Storage Commitment and C-FIND."""
+    """A PACS that takes ``classes``; with its services: C-ECHO, Storage Commitment, C-FIND."""
     pacs = ScriptedPacs(port or free_port(), list(answers) or [status(0x0000)], ae_title=ae_title)
     pacs.ae = ae = AE(ae_title=pacs.ae_title)
     ae.require_called_aet = True
@@ -141,8 +141,8 @@ def scripted_pacs(
         syntaxes.insert(0, ExplicitVRLittleEndian)
     for sop_class in classes:
         ae.add_supported_context(sop_class, syntaxes)
-    ae.add_supported_context(Verification)
     if services:
+        ae.add_supported_context(Verification)
         ae.add_supported_context(StorageCommitmentPushModel)
         ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     handlers = [

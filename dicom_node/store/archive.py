@@ -145,16 +145,29 @@ class Archive:
         finds it gone, and writes it again.
         """
         aside = self.quarantine / path.name
+        goes = False
         try:
             path.rename(aside)
-            if time.time() - aside.stat().st_mtime >= older_than_s and not is_known(path.name):
-                return True
-            self._put_back(aside, path)
+            try:
+                is_old = time.time() - aside.stat().st_mtime >= older_than_s
+                goes = is_old and not is_known(path.name)
+            finally:
+                if not goes:
+                    self._put_back(aside, path)
         except FileNotFoundError:
             pass  # somebody else has moved or removed it
         except OSError as error:
             raise ArchiveError(f"{path} cannot be set aside: {error.strerror}") from None
-        return False
+        return goes
+
+    def return_known(self, known: Callable[[list[str]], set[str]]) -> int:
+        """Put files back whose names are known after all, of a crash or a restored database."""
+        aside = {path.name.partition(".")[0]: path for path in self.quarantine.iterdir()}
+        found = known([name for name in aside if _SHA256.fullmatch(name)])
+        for name in found:
+            self._make_folder(self.path(name).parent)
+            self._put_back(aside[name], self.path(name))
+        return len(found)
 
     @staticmethod
     def _put_back(aside: Path, path: Path) -> None:

@@ -97,13 +97,19 @@ class AssociationLedger:
         """Record an association that was not accepted."""
         self._writer.send(_REJECT, (visit, end, diagnosis), said)
 
-    def close_lost(self, alive: Collection[int] = (), older_than_s: float = 0.0) -> int:
-        """Associations that are open here and nowhere else are over; how many.
+    def close_lost(
+        self,
+        alive: Collection[int] = (),
+        older_than_s: float = 0.0,
+        those: Collection[int] | None = None,
+    ) -> int:
+        """Associations that are open here and nowhere else are over, of ``those`` or of all.
 
-        A crash leaves them behind, or a database that was away when they ended.
+        A crash leaves them behind, or a database that was away when they ended. Returns how many.
         """
         a = t.associations
-        lost = (a.c.closed_at.is_(None), a.c.id.not_in(alive))
+        which = a.c.id.not_in(alive) if those is None else a.c.id.in_(those)
+        lost = (a.c.closed_at.is_(None), which)
         with self._database.read() as connection:
             if not connection.execute(select(exists().where(*lost))).scalar_one():
                 return 0

@@ -68,11 +68,15 @@ class DestinationLedger:
                     connection.execute(update(service_tables.reaches).where(own).values(**values))
             return after
 
-    def forget(self, known: frozenset[str]) -> None:
-        """Remove what is known of destinations that are not in the settings any more."""
+    def know(self, names: frozenset[str]) -> None:
+        """Take over whom the settings name; what was known of others is forgotten."""
         with self._database.write() as connection:
             for table in (service_tables.reaches, service_tables.not_taken):
-                connection.execute(delete(table).where(table.c.destination.not_in(known)))
+                connection.execute(delete(table).where(table.c.destination.not_in(names)))
+            for name in sorted(names):
+                insert_if_absent(
+                    connection, service_tables.reaches, destination=name, **vars(Reach())
+                )
 
     def not_taken(self) -> Mapping[str, tuple[str, ...]]:
         """SOP Class UIDs that destinations do not take, by destination."""

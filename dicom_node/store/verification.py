@@ -49,6 +49,7 @@ _ROWS = {
     ).join(t.jobs, t.jobs.c.id == t.artefacts.c.job_id),
 }  # fmt: skip
 TABLES = tuple(_ROWS)
+NAMING = (t.instances, t.artefacts, t.deliveries)  # every table that names a file
 _TABLES = {"instances": t.instances, "artefacts": t.artefacts}
 _EVENTS = {
     FileFault.NONE: "object_back",
@@ -70,10 +71,7 @@ class VerificationLedger:
         with self._database.read() as connection:
             for begin in range(0, len(wanted), ASKED_AT_ONCE):
                 part = wanted[begin : begin + ASKED_AT_ONCE]
-                named = [
-                    select(table.c.sha256).where(table.c.sha256.in_(part))
-                    for table in (t.instances, t.artefacts, t.deliveries)
-                ]
+                named = [select(table.c.sha256).where(table.c.sha256.in_(part)) for table in NAMING]
                 found.update(connection.execute(union_all(*named)).scalars())
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -87,6 +88,9 @@ class Writer:
         self._stopping.set()
         self._sent.set()
         thread.join()
+        while self._queue:  # came while somebody else was writing
+            self._lead_if_idle()
+            time.sleep(LINGER_S / 10)
 
     def write(self, act: Act[Item, Result], item: Item) -> Result:
         """Write an item; durable on return.
@@ -132,10 +136,10 @@ class Writer:
             self._sent.wait()
             self._sent.clear()
             self._stopping.wait(LINGER_S)
-            self._lead_ifnobody_does()
-        self._lead_ifnobody_does()
+            self._lead_if_idle()
+        self._lead_if_idle()
 
-    def _lead_ifnobody_does(self) -> None:
+    def _lead_if_idle(self) -> None:
         with self._mutex:
             if self._busy or not self._queue:
                 return

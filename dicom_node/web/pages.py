@@ -61,6 +61,7 @@ def templates(settings: Settings, version: str) -> Environment:
         "count": figures.count,
         "version": version,
         "listener": settings.listener,
+        "doors": settings.doors,
         "profiles": settings.listener.ae_titles,
     }
     return environment

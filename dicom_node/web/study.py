@@ -19,6 +19,7 @@ from dicom_node.web.words import (
     HELD,
     KINDS,
     NO_DESTINATION,
+    NO_TAKER,
     NO_WORKER,
     REFUSED,
     REPLACED,
@@ -148,8 +149,9 @@ def _advice(
             return HELD
         if any(tally.replaced for tally in newest.tallies):
             return REPLACED
-        if newest.files and not newest.tallies and destinations == 0:
-            return NO_DESTINATION
+        nobody = bool(newest.files) and not newest.tallies
+        if nobody and (destinations == 0 or line.state == "analysed"):
+            return NO_TAKER if destinations else NO_DESTINATION
     return words.advice
 
 

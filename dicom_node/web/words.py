@@ -72,6 +72,10 @@ STATES: dict[str, StateWords] = {
     ),
 }
 NO_DESTINATION = "No destination is configured: add one under [[destinations]] in node.toml."
+NO_TAKER = (
+    "No destination takes results of exams that came so: see profiles and senders under "
+    "[[destinations]] in node.toml. They stay here."
+)
 NO_WORKER = "No worker is running: start one with dicom-node worker, or everything with up."
 REFUSED = "A destination refuses result objects: see the table of result objects."
 HELD = (

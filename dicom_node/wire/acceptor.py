@@ -141,6 +141,14 @@ class Acceptor(Association):
             self.dul.join(LEAST_WAIT_S)
 
 
+def is_released(assoc: Association) -> bool:
+    """Whether the peer has asked for the release and got it, also where the library says so later.
+
+    The connection may be closed, by the thread that answers, before the other has noted it.
+    """
+    return assoc.is_released or assoc._sent_release  # noqa: SLF001 - it has no other word for it
+
+
 def faults_of(assoc: Association) -> tuple[str, str]:
     """Which limit an association met, or how its peer broke the protocol; else nothing."""
     return (assoc.overrun, assoc.breach) if isinstance(assoc, Acceptor) else ("", "")

@@ -24,6 +24,8 @@ from dicom_node.wire.pdata import Breach
 Handler = tuple[Any, Callable[..., Any]]
 Tls = Callable[[], ssl.SSLContext | None]
 Admits = Callable[[str], bool]
+# Given a connection that has passed the gate; whoever takes it closes our end.
+Hand = Callable[[socket.socket, tuple[str, int]], None]
 TurnedAway = Callable[[str, str], None]
 TOO_MANY = (2, 3, 2)  # PS3.8 Table 9-21: transient, presentation, local limit exceeded
 NOT_AT_ALL = (1, 1, 1)  # permanent, service user, no reason given
@@ -36,6 +38,7 @@ class Server(ThreadedAssociationServer):
     ``admits`` is asked for every address before a thread is made; ``turned_away`` is told of
     connections that ended before they said who they are: address and reason. ``tls`` is asked for
     every connection, so that new certificates count at once. Servers of one node share the gate.
+    With ``hand`` it makes no associations: another process does.
     """
 
     daemon_threads = True
@@ -52,6 +55,7 @@ class Server(ThreadedAssociationServer):
         admits: Admits,
         turned_away: TurnedAway,
         tls: Tls,
+        hand: Hand | None = None,
     ) -> None:
         self.listener = listener
         self.begin = begin
@@ -59,6 +63,7 @@ class Server(ThreadedAssociationServer):
         self._admits = admits
         self._turned_away = turned_away
         self._tls = tls
+        self._hand = hand
         self.request_queue_size = listener.backlog
         super().__init__(
             ae,
@@ -103,9 +108,12 @@ class Server(ThreadedAssociationServer):
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's signature
-        """Start the association, whose own thread does everything else."""
+        """Start the association, whose own thread does everything else, or let others do so."""
         try:
-            Acceptor(self, request, client_address).start()
+            if self._hand is None:
+                Acceptor(self, request, client_address).start()
+            else:
+                self._hand(request, client_address)
         except BaseException:
             self.gate.leave(str(client_address[0]))
             raise
@@ -167,3 +175,18 @@ class Server(ThreadedAssociationServer):
         assoc.acse.send_reject(*answer)
         evt.trigger(assoc, evt.EVT_REJECTED, {})
         assoc.kill()
+
+
+class Handed(Server):
+    """A server without a socket of its own: its connections were accepted by another process."""
+
+    def server_bind(self) -> None:
+        """Know the address and leave it to the other process."""
+
+    def server_activate(self) -> None:
+        """Nothing listens here."""
+
+    def shutdown(self) -> None:
+        """Nothing is to be ended but what the base class opened."""
+        self.server_close()
+        self.ae._servers.remove(self)  # noqa: SLF001 - as the base class does

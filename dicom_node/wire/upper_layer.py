@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from dicom_node.wire.acceptor import Acceptor
 
 MOST_CONTROL = 256 * 1024  # bytes of a PDU that is no P-DATA; a request of 128 contexts has 40,000
-PARTING_S = 0.5  # for a peer to read why it was aborted, while it still sends
+PARTING_S = 0.5  # for a peer that still sends to read that it was aborted
+PARTING_BYTES = 16 << 20
 LONGEST_WAIT_S = 60.0
 LAST_TYPE = 0x07  # PS3.8 9.3.1: A-ABORT
 ESTABLISHED, PARTING, REQUEST_DUE = "Sta6", "Sta13", "Sta2"  # PS3.8 Table 9-6
@@ -52,6 +53,7 @@ class UpperLayer(DULServiceProvider):
         self._born = time.monotonic()
         self._slow_since: tuple[int, float] | None = None  # the PDU waited for, and since when
         self._parting_until: float | None = None
+        self._unread = 0  # bytes that came after the end
         self._unseen = False  # whether the buffer may hold something to act on
         self._answering = False
         self._poll = select.poll()
@@ -225,7 +227,9 @@ class UpperLayer(DULServiceProvider):
         connection = self.socket
         connection.low = connection.high = 0
         size = connection.fill()
-        if now < self._parting_until and (size > 0 or (size == WOULD_BLOCK and self._blamed)):
+        self._unread += max(0, size)
+        more = size > 0 and self._unread < PARTING_BYTES
+        if now < self._parting_until and (more or (size == WOULD_BLOCK and self._blamed)):
             if size == WOULD_BLOCK:
                 self._poll.register(connection.descriptor, select.POLLIN)
                 self._poll.poll((self._parting_until - now) * 1e3)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.receivers import RECEIVERS, Receiving, receiving
-from tests.mammogram_headers import header
+from tests.mammogram_headers import mammogram
 from tests.raw_sender import ASSOCIATE_AC, Caller, encoded
 
 LARGE = (3328, 2560)  # 17 MB
@@ -69,28 +69,32 @@ class Result:
     failed: int
 
 
+VIEWS = tuple(itertools.product("RL", ("CC", "MLO"), (False, True)))  # eight images of an exam
+
+
 class Template:
-    """A mammogram's bytes, in which three UIDs are replaced for each object."""
+    """The images of one exam as bytes, in which three UIDs are replaced for each object."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        places = {
+        self._places = {
             name: f"{PREFIX}{number}".ljust(37, "0")
             for number, name in enumerate(("study", "series", "instance"), 1)
         }
-        ds = header(shape=shape)
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = places["study"], places["series"]
-        ds.SOPInstanceUID = places["instance"]
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
-        ds.SamplesPerPixel = 1
-        ds.PixelData = bytes(2 * shape[0] * shape[1])
-        content = encoded(ds)
-        size = len(content) - len(ds.PixelData)
-        self._head, self._pixels = content[:size], memoryview(content)[size:]
-        self._places = places
+        self._heads = []
+        for side, view, recombined in VIEWS:
+            ds = mammogram(shape, laterality=side, view=view, recombined=recombined)
+            ds.StudyInstanceUID = self._places["study"]
+            ds.SeriesInstanceUID = self._places["series"]
+            ds.SOPInstanceUID = self._places["instance"]
+            content = encoded(ds)
+            size = len(content) - len(ds.PixelData)
+            self._heads.append(content[:size])
+        self._pixels = memoryview(content)[size:]
 
-    def make(self, study: int, number: int) -> tuple[str, list[bytes | memoryview]]:
-        """SOP Instance UID and data set of a new object."""
-        head = self._head
+    def make(self, number: int) -> tuple[str, list[bytes | memoryview]]:
+        """SOP Instance UID and data set of an object; eight numbers make an exam."""
+        head = self._heads[number % len(VIEWS)]
+        study = number // len(VIEWS)
         uids = {"study": study, "series": study, "instance": number}
         for name, place in self._places.items():
             uid = f"{place[:7]}{uids[name]:030d}"
@@ -107,7 +111,7 @@ def send(
     barrier.wait()
     begin = time.monotonic()
     for number in range(first, first + load.objects):
-        uid, parts = template.make(first, number)
+        uid, parts = template.make(number)
         start = time.monotonic()
         if caller is None:
             caller = Caller(port, most=MOST_PDU, timeout_s=120)
@@ -160,7 +164,7 @@ def median(results: list[Result]) -> Result:
         **{
             name: statistics.median(getattr(result, name) for result in results)
             for name in Result.__dataclass_fields__
-        }  # type: ignore[arg-type]
+        }
     )
 
 

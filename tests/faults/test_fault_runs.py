@@ -141,11 +141,28 @@ def _open_association(books: Books) -> None:
     books.view.change("UPDATE associations SET closed_at = NULL, opened_at = 1")
 
 
-def _lost_event(books: Books) -> None:
+def _without_guards(books: Books, statement: str) -> None:
     """By somebody who can do everything: the triggers that forbid it are gone too."""
     for trigger in books.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
         books.view.change(f"DROP TRIGGER {trigger['name']}")
-    books.view.change("DELETE FROM events WHERE event = 'claimed'")
+    assert books.view.change(statement)
+
+
+def _lost_event(books: Books) -> None:
+    _without_guards(books, "DELETE FROM events WHERE event = 'claimed'")
+
+
+def _changed_event(books: Books) -> None:
+    _without_guards(books, "UPDATE events SET reason = 'nothing happened' WHERE id = 2")
+
+
+def _lost_seal(books: Books) -> None:
+    _without_guards(books, "DELETE FROM seals WHERE position = 2")
+
+
+def _seals_stopped(books: Books) -> None:
+    _without_guards(books, "DELETE FROM seals WHERE position > 2")
+    books.view.change("UPDATE events SET at = at - 1000 WHERE id > 2")
 
 
 def _state_without_event(books: Books) -> None:
@@ -163,7 +180,7 @@ PLANTED: Mapping[str, tuple[Spoil, ...]] = {
     "I4": (_pacs_lacks_one, _forget_delivery),
     "I5": (_stuck_job, _stuck_delivery),
     "I6": (_spool_file, _lease, _open_association),
-    "I7": (_lost_event, _state_without_event),
+    "I7": (_lost_event, _state_without_event, _changed_event, _lost_seal, _seals_stopped),
     "I8": (_named_patient,),
 }
 

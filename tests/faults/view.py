@@ -34,12 +34,6 @@ class View:
         with self._connected() as connection:
             return int(connection.execute(self._in_dialect(statement), tuple(values)).rowcount)
 
-    def has_table(self, name: str) -> bool:
-        sqlite = self._url.startswith("sqlite")
-        catalogue = "sqlite_master" if sqlite else "information_schema.tables"
-        column = "name" if sqlite else "table_name"
-        return bool(self.rows(f"SELECT 1 FROM {catalogue} WHERE {column} = ?", [name]))
-
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """All queries of the block see one moment."""

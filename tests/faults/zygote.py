@@ -84,7 +84,8 @@ def processes() -> dict[int, int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+                text = (folder / "stat").read_text(errors="replace")
+                state, parent = text.rpartition(")")[2].split()[:2]
             except OSError:
                 continue
             if state not in {"Z", "X"}:

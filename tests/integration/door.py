@@ -11,6 +11,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from dicom_node.associate import see_rejection
 from dicom_node.callers import Callers
 from dicom_node.follow import Follower
 from dicom_node.listen import Port, secure_port
@@ -38,10 +39,17 @@ class Door:
         peers: Sequence[Any] = (),
         sections: Mapping[str, Any] = MappingProxyType({}),
         tls: dict[str, Any] | None = None,
+        storage: dict[str, Any] | None = None,
         **listener: Any,
     ) -> None:
-        extra = {"listener": {"port": free_port(), **listener}, "peers": list(peers), **sections}
-        extra["tls"] = tls or {}
+        extra: dict[str, Any] = {
+            "listener": {"port": free_port(), **listener},
+            "peers": list(peers),
+            "tls": tls or {},
+            **sections,
+        }
+        if storage is not None:
+            extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
@@ -78,7 +86,9 @@ class Door:
     ) -> Association:
         ae = AE(ae_title=calling)
         ae.add_requested_context(MG, syntax)
-        return ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        assoc = ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        see_rejection(assoc)
+        return assoc
 
     def row(self) -> dict[str, Any]:
         """The only association of the log, once it has ended."""

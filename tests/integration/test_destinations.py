@@ -41,6 +41,8 @@ def test_results_of_a_test_exam_stay_out_of_a_clinical_pacs(
         post.deliverer.tick()
         assert len(pacs.got) == objects
         assert post.sheet().line.state == ("delivered" if objects else "analysed")
+        page = Browser(post.hospital).page(f"/study/{post.exam.uid}").text
+        assert ("see profiles and senders" in page) is not bool(objects)
 
 
 def test_results_go_back_to_whoever_sent_the_exam(tmp_path: Path) -> None:

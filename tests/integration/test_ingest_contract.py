@@ -47,6 +47,18 @@ def test_a_good_object_is_on_disk_with_its_row_before_success(sender: Sender) ->
     assert list(sender.door.hospital.archive.spool.iterdir()) == []
 
 
+def test_a_disk_with_too_little_room(make_door: MakeDoor, tmp_path: Path) -> None:
+    storage = {"data_dir": str(tmp_path / "data"), "ledger_url": "", "free_min_gb": 1e9}
+    sender = Sender(make_door(max_pdu_bytes=16384, sections={"storage": storage}))
+    with Caller(sender.door.settings.port) as caller:
+        assert caller.associate() == 2
+        assert caller.echo() == 0x0000
+        assert caller.store(uid("first"), [encoded(mammogram())]).status == 0xA700
+        assert caller.echo() == 0x0000
+        caller.release()
+    assert sender.nothing_kept()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A data folder on a disk of 3 MiB."""

@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, event, text
 
-from dicom_node.errors import ArchiveError, LedgerError
+from dicom_node.errors import ArchiveError, CommitUnknown, LedgerError
 from dicom_node.store import database as database_module
 from dicom_node.store.archive import Archive
 from dicom_node.store.intake import Intake, Received
 from dicom_node.store.keeping import Keeper
 from dicom_node.store.ledger import Ledger
 from tests.headers import low_energy
+from tests.integration.databases import empty
 
 CONTENT = b"an object" * 1000
 HASH = hashlib.sha256(CONTENT).hexdigest()
@@ -109,3 +111,27 @@ def test_a_duplicate_without_its_file_is_not_acknowledged(
     monkeypatch.setattr(ledger.intake, "record_instance", removed_meanwhile)
     with pytest.raises(ArchiveError, match="send it again"):
         keeper.keep(spooled(archive), OBJECT)
+
+
+@pytest.mark.postgres
+def test_a_commit_that_nobody_knows_the_end_of_leaves_the_file(
+    archive: Archive, migrated_postgres: str
+) -> None:
+    ledger, other = Ledger(migrated_postgres), Ledger(migrated_postgres)
+    empty(ledger.database)
+    keeper = Keeper(archive, ledger)
+
+    def loses_the_connection(connection: Connection) -> None:
+        pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+        with other.database.write() as second:
+            second.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    event.listen(ledger.database.engine, "commit", loses_the_connection)
+    with pytest.raises(CommitUnknown):
+        keeper.keep(spooled(archive), OBJECT)
+    event.remove(ledger.database.engine, "commit", loses_the_connection)
+    assert archive.read(HASH) == CONTENT
+    assert keeper.keep(spooled(archive), OBJECT) is Intake.NEW
+    assert archive.read(HASH) == CONTENT
+    ledger.close()
+    other.close()

@@ -144,11 +144,12 @@ def test_a_retry_waits_longer_each_time(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     for attempt in (1, 2, 3):
         ledger.jobs.retry(claim(ledger, job_id), "database refused")
-        assert job_row(ledger, job_id).reason == "database refused"
-        let_pass(ledger.database, 10 * attempt - 1)
+        row = job_row(ledger, job_id)
+        assert row.reason == "database refused"
+        assert row.next_at - row.updated_at == pytest.approx(10 * attempt, abs=1e-3)
         assert claimable(ledger) == []
         assert ledger.jobs.claim(job_id, "worker", 60) is None
-        let_pass(ledger.database, 2)
+        let_pass(ledger.database, 10 * attempt)
         assert claimable(ledger) == [job_id]
 
 

@@ -131,6 +131,9 @@ def test_the_counts_are_of_every_table_with_states(ledger: Ledger) -> None:
         "jobs": {"analysed": 1},
         "deliveries": {"accepted": 1, "waiting": 1},
         "files": {},
+        "promises": {},
+        "procedures": {},
+        "pulls": {},
     }
 
 

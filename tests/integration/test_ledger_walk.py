@@ -116,7 +116,7 @@ class Walk(ArrivalWalk):
         for request in self.ledger.commitments.due("vault"):
             uids = {sop for _, sop in request.references}
             failed = {} if reason is None else dict.fromkeys(uids, reason)
-            self.ledger.deliveries.confirm(request.job_id, "vault", uids - set(failed), failed)
+            self.ledger.proofs.confirm(request.job_id, "vault", uids - set(failed), failed)
             job = self.study.jobs[request.job_id]
             for parcel in job.parcels.values():
                 if (parcel.destination, parcel.state) == ("vault", "accepted"):
@@ -205,7 +205,7 @@ class Walk(ArrivalWalk):
             self._everything_due_is_sent("vault")
             for request in ledger.commitments.due("vault"):
                 uids = {sop for _, sop in request.references}
-                ledger.deliveries.confirm(request.job_id, "vault", uids, {})
+                ledger.proofs.confirm(request.job_id, "vault", uids, {})
 
     def _everything_due_is_sent(self, destination: str) -> None:
         while due := self.ledger.deliveries.due(destination):

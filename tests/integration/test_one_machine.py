@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +17,15 @@ from pynetdicom.sop_class import Verification
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from dicom_node.dispatch import Dispatcher
+from dicom_node.dispatch import QUEUE_DOWN_S, Dispatcher
 from dicom_node.embedded import QueueServer
 from dicom_node.errors import ConfigurationError
 from dicom_node.listen import Port
 from dicom_node.listener_section import Listener
+from dicom_node.sections import Queue
 from dicom_node.settings import MAX_SOCKET_PATH, Settings, load_settings
 from dicom_node.store.folder_lock import hold
+from dicom_node.store.owners import owner_name
 from tests.integration.door import takes_nothing
 from tests.integration.ledger_acts import new_job
 from tests.peers import free_port, wait_until
@@ -141,6 +144,22 @@ def _answers(client: Redis) -> bool:
         return bool(client.ping())
     except RedisError:
         return False
+
+
+@pytest.mark.timeout(60)
+def test_a_queue_that_is_mute_keeps_no_lease_from_being_taken_back(tmp_path: Path) -> None:
+    hospital = Hospital(tmp_path)
+    jobs = hospital.ledger.jobs
+    job_id = new_job(hospital.ledger)
+    with subprocess.Popen([sys.executable, "-c", ""]) as worker:
+        owner = owner_name(worker.pid)
+    assert jobs.claim(job_id, owner, 60) is not None
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts, and never answers
+        url = f"redis://127.0.0.1:{mute.getsockname()[1]}/0"
+        settings = hospital.settings.model_copy(update={"queue": Queue(url=url)})
+        assert Dispatcher(settings, hospital.ledger).tick() == QUEUE_DOWN_S
+    assert [hint.job_id for hint in jobs.claimable()] == [job_id]
+    hospital.ledger.close()
 
 
 def let_hints_age(hospital: Hospital) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from dicom_node.domain.association import Entry
 from dicom_node.domain.peer import Peer, Service
 from dicom_node.errors import ConfigurationError, LedgerError
 from dicom_node.settings import load_settings
@@ -160,7 +161,7 @@ def test_peers_come_back_as_they_were(ledger: Ledger) -> None:
 def test_a_study_remembers_which_title_it_was_sent_to(make_door: MakeDoor) -> None:
     door = make_door(ae_titles={"FAPS_TEST": "test"})
     door.call(called="FAPS_TEST").release()
-    receive(door.hospital.ledger, low_energy(), association_id=door.row()["id"])
+    receive(door.hospital.ledger, low_energy(), association_id=Entry(door.row()["id"]))
     (line,) = door.hospital.ledger.overview.studies()
     assert line.called_ae == "FAPS_TEST"
     assert "to FAPS_TEST (test)" in Browser(door.hospital).page("/").text

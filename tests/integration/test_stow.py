@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from dicom_node import dicomweb
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.reach import OPEN_AFTER
-from dicom_node.errors import ConfigurationError
+from dicom_node.errors import ConfigurationError, PeerError
 from dicom_node.see import Seer
 from dicom_node.settings import load_settings
 from tests.integration.databases import let_pass
@@ -158,6 +159,8 @@ def test_a_server_that_is_down_is_probed_like_a_pacs(tmp_path: Path) -> None:
         post.deliverer.tick()
         let_pass(ledger.database, 30)
     assert "cannot connect" in post.sheet().deliveries[0]["reason"]
+    with pytest.raises(PeerError, match="cannot connect"):
+        dicomweb.probe(post.destination)
     assert ledger.destinations.reach("pacs")[0].down
 
 

@@ -72,6 +72,8 @@ def test_the_plain_port_can_be_closed(
 ) -> None:
     door = secure_door(make_door, authority, node, plain=False)
     assert not opens(door.settings.port)
+    port = door.hospital.settings.tls.port
+    assert f"Receives as FAPS at 127.0.0.1:{port} (TLS)" in Browser(door.hospital).page("/").text
     echo(caller(door, authority, mammo), "MAMMO")
 
 

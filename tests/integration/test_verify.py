@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from dicom_node.errors import LedgerError
 from dicom_node.sections import Storage
 from dicom_node.store import tables as t
 from dicom_node.store.archive import Archive
 from dicom_node.store.intake import Intake, Received
 from dicom_node.store.ledger import Ledger
-from dicom_node.store.verification import Filed, FileFault
+from dicom_node.store.verification import NAMING, Filed, FileFault
 from dicom_node.verify import DAY_S, ORPHAN_S, Verifier
 from tests.commands import run_command
 from tests.integration.databases import audit
@@ -92,6 +93,31 @@ def test_what_is_named_at_the_last_moment_is_put_back(tmp_path: Path) -> None:
     assert asked == [path.name]
     assert path.read_bytes() == b"named just now"
     assert list(archive.quarantine.iterdir()) == []
+
+
+def test_a_database_that_goes_away_meanwhile_moves_nothing(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    path = age(archive.path(archive.put(b"perhaps named")))
+
+    def is_away(_name: str) -> bool:
+        raise LedgerError("the database is away")
+
+    with pytest.raises(LedgerError):
+        archive.set_aside(path, ORPHAN_S, is_away)
+    assert path.read_bytes() == b"perhaps named"
+
+
+def test_what_a_crash_or_an_old_database_left_in_quarantine_comes_back(hospital: Hospital) -> None:
+    first, second, *_ = files(hospital, finished(hospital))
+    contents = first.read_bytes(), second.read_bytes()
+    first.rename(hospital.archive.quarantine / first.name)
+    second.rename(hospital.archive.quarantine / f"{second.name}.0a1b2c3d")
+    unknown = hospital.archive.quarantine / ("f" * 64)
+    unknown.write_bytes(b"nobody's")
+    whole_pass(verifier(hospital))
+    assert (first.read_bytes(), second.read_bytes()) == contents
+    assert list(hospital.archive.quarantine.iterdir()) == [unknown]
+    assert hospital.ledger.overview.counts()["files"] == {}
 
 
 def test_what_is_put_again_is_young_again(tmp_path: Path) -> None:
@@ -170,6 +196,11 @@ def test_the_command_sets_aside_and_tells(hospital: Hospital) -> None:
     assert "quarantine" not in run_command("sweep", "--dry-run", "--config", str(config)).output
     assert "1 files that no row names" in run_command("sweep", "--config", str(config)).output
     assert "1 files lie in" in run_command("sweep", "--dry-run", "--config", str(config)).output
+
+
+def test_every_table_that_names_a_file_is_asked() -> None:
+    named = {table for table in t.metadata.tables.values() if "sha256" in table.c}
+    assert named == set(NAMING)
 
 
 def test_both_databases_know_the_same_files(ledger: Ledger) -> None:

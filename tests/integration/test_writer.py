@@ -171,6 +171,24 @@ def test_what_nobody_waits_for_is_written_soon_and_told(ledger: Ledger) -> None:
     assert owners(ledger) == {"a", "b", "c"}
 
 
+def test_what_came_while_another_wrote_is_written_at_the_stop(ledger: Ledger) -> None:
+    gate, told = Gate(ledger), []
+    ledger.writer.start()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ledger.writer.write, gate.act, "first")
+        assert gate.entered.wait(20)
+        ledger.writer.send(Act(Order.OBJECT, add), "a", told.append)
+        thread = ledger.writer._thread
+        assert thread is not None
+        stopping = pool.submit(ledger.writer.stop)
+        thread.join(20)
+        gate.opened.set()
+        first.result(20)
+        stopping.result(20)
+    assert told == [None]
+    assert owners(ledger) == {"first", "a"}
+
+
 def test_an_image_brings_its_association_with_it(ledger: Ledger) -> None:
     ledger.writer.start()
     entry = ledger.associations.open(VISIT)

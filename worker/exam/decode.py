@@ -45,6 +45,7 @@ CODECS = {  # names of worker.codecs
 }
 SIZE_MARKER = b"\xff\x4f\xff\x51"  # SOC and SIZ of T.800 A.5.1: every code stream begins so
 END_OF_IMAGE = b"\xff\xd9"  # EOI of T.81 and T.87, EOC of T.800: the last two bytes
+PADDED = 16  # bytes at the end of a frame, among them its end and what makes its length even
 MOST_PIXELS = 1 << 26  # four times the largest mammogram: no header may ask for all memory
 
 
@@ -158,7 +159,7 @@ def _compressed(
         frame = next(generate_frames(ds.PixelData, number_of_frames=1))
         codec = CODECS[syntax]
         _demand_size(frame, shape)
-        if codec != "rle" and not frame.rstrip(b"\0").endswith(END_OF_IMAGE):
+        if codec != "rle" and not frame[-PADDED:].rstrip(b"\0").endswith(END_OF_IMAGE):
             # libjpeg fills what is missing with grey and only warns.
             raise Damaged("the compressed image has no end")  # noqa: TRY301 - one message for all
         return decompress(Compressed(codec, frame, shape, int(ds.BitsAllocated) // 8, signed))

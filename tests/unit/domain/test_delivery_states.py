@@ -128,6 +128,9 @@ def test_the_status_family_says_what_became_of_an_attempt(
 def test_the_reason_quotes_status_and_comment() -> None:
     assert outcome_of(0xA900, "wrong class").reason == "status 0xA900: wrong class"
     assert outcome_of(0xC001).reason == "status 0xC001"
+    assert outcome_of(0xB000, "coerced").reason == "status 0xB000: coerced"
+    assert outcome_of(0xA700, "busy").reason == "status 0xA700: busy"
+    assert outcome_of(None).reason == "no answer"
 
 
 @given(st.integers(0, 100_000), st.floats(0, 1), st.floats(0, DELIVER_BY_S - 1))
