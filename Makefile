@@ -10,7 +10,7 @@ PYTEST = $(BIN)/python -m pytest
 TOGETHER = -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all mutants faults soak bench bench-decode bench-ingest bench-sending check lint types arch fmt migration peers clean
+.PHONY: help setup run test test-all mutants faults soak fuzz bench bench-decode bench-ingest bench-sending check lint types arch fmt migration peers clean
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ faults: setup peers ## Faults at seeded moments, audited: make faults N=1000, SE
 
 soak: setup peers ## 1,200 small exams, a fault a minute: make soak EXAMS=200 shortens it
 	@$(BIN)/python -m tests.faults.soak --exams $(or $(EXAMS),1200)
+
+fuzz: setup ## Hostile bytes guided by coverage, then associations: make fuzz SECONDS=60 SESSIONS=2000
+	@nice $(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
+	@nice $(BIN)/python -m tests.fuzz.live --sessions $(or $(SESSIONS),2000)
 
 bench: setup ## Timings beside a peer: medians, no assertion
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/dead_branches.py

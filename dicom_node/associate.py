@@ -11,7 +11,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
 
@@ -24,7 +24,6 @@ from dicom_node.tls import client_context, trouble_with
 
 CONNECT_S = 10.0
 ANSWER_S = 60.0
-SETTLE_S = 2.0
 
 
 @contextmanager
@@ -57,9 +56,8 @@ def association(
         evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
         tls_args=_secured(destination),
     )
+    see_rejection(assoc)
     if not assoc.is_established:
-        # The library may come back before its own thread has noted that it was rejected.
-        assoc.join(SETTLE_S)
         if assoc.rejected_contexts:
             raise NothingAccepted(f"{describe(destination)}: takes none of what was proposed")
         raise PeerError(f"{describe(destination)}: {_why(assoc, destination)}")
@@ -68,6 +66,14 @@ def association(
     finally:
         if assoc.is_established:
             assoc.release()
+
+
+def see_rejection(assoc: Association) -> None:
+    """Note a rejection that came faster than the library looked: it takes it for a hang-up."""
+    answer: object = assoc.dul.peek_next_pdu()
+    if not assoc.is_established and isinstance(answer, A_ASSOCIATE) and answer.result:
+        assoc.acceptor.primitive = answer
+        assoc.is_rejected = True
 
 
 def _secured(destination: Destination) -> tuple[ssl.SSLContext, str] | None:

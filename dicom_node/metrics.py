@@ -18,7 +18,9 @@ from dicom_node.domain.association import Ending
 from dicom_node.domain.certificate import Certificate
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
+from dicom_node.domain.procedure import ProcedureState
 from dicom_node.domain.promise import PromiseState
+from dicom_node.domain.pull import PullState
 from dicom_node.domain.study import StudyState
 from dicom_node.store.disk import Room
 from dicom_node.store.verification import FileFault
@@ -27,7 +29,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 # States known beforehand are told as 0, so that an alarm rule sees a number and not a gap.
 _KNOWN: Mapping[str, type[Enum]] = {
     "studies": StudyState, "jobs": JobState, "deliveries": DeliveryState,
-    "promises": PromiseState, "files": FileFault,
+    "promises": PromiseState, "procedures": ProcedureState, "pulls": PullState,
+    "files": FileFault,
 }  # fmt: skip
 _HELP = {
     "instances": "Received instances by state",
@@ -36,6 +39,8 @@ _HELP = {
     "deliveries": "Result objects on their way to destinations, by state",
     "files": "Files of images and results that are missing or have changed on the disk",
     "promises": "Storage Commitments that were asked of the node, by state of the report",
+    "procedures": "Steps that modalities perform (MPPS), by state",
+    "pulls": "Orders to fetch images from a PACS, by state",
 }
 
 

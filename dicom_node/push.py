@@ -65,7 +65,11 @@ class HeldSocket(AssociationSocket):
         """Keep pynetdicom's reader away; whether it is away now."""
         self._parked.clear()
         self._free.clear()
-        return self._parked.wait(PARK_S)
+        end = time.monotonic() + PARK_S
+        while not self._parked.wait(0.05):
+            if time.monotonic() > end or not self.assoc.dul.is_alive():
+                return False
+        return True
 
     def give_back(self) -> None:
         """Let pynetdicom's reader read again."""
@@ -208,10 +212,11 @@ def held(assoc: Association, answer_s: float) -> Iterator[Line]:
 
     """
     sock = assoc.dul.socket
-    if not isinstance(sock, HeldSocket) or not _pause(assoc):
+    if not isinstance(sock, HeldSocket):
         raise WireError("the association has ended")
     try:
-        if not sock.take() or sock.socket is None or not assoc.is_established:
+        stands_still = _pause(assoc) and sock.take()
+        if not stands_still or sock.socket is None or not assoc.is_established:
             raise WireError("the association has ended")
         sock.socket.settimeout(answer_s)
         yield Line(assoc, sock)

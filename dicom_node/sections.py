@@ -49,6 +49,15 @@ class Tls(Section):
     )
     port: int = Field(2762, ge=0, le=65535, description="TCP port of the TLS listener; 0: none")
 
+    @model_validator(mode="after")
+    def _has_authorities(self) -> Self:
+        if self.listens and self.clients == "required" and not self.ca_file:
+            raise ValueError(
+                "tls.ca_file must name the authorities of the senders' certificates (PEM), because "
+                'tls.clients is "required"'
+            )
+        return self
+
     @property
     def listens(self) -> bool:
         """Whether there is a port for it."""
@@ -223,6 +232,12 @@ class Pull(Section):
     after_s: Seconds = Field(20.0, description="Silence after which an exam lacks what it lacks")
     pause_s: Seconds = Field(1.0, description="Pause between two images that are fetched")
     most_images: int = Field(100, ge=1, description="Images of one study that are fetched at most")
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.automatic and not self.source:
+            raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
+        return self
 
 
 class Web(Section):

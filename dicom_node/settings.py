@@ -111,25 +111,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
-        tls = self.tls
-        if tls.listens and tls.clients == "required" and not tls.ca_file:
-            raise ValueError(
-                "tls.ca_file must name the authorities of the senders' certificates (PEM), because "
-                'tls.clients is "required"'
-            )
         for destination in self.destinations:
-            if destination.tls and not (destination.tls_ca_file or tls.ca_file):
+            if destination.tls and not (destination.tls_ca_file or self.tls.ca_file):
                 raise ValueError(
                     f"destination {destination.name!r} has tls = true: name the authorities of "
                     "its certificate (PEM) in its tls_ca_file, or in tls.ca_file"
                 )
-            destination.called_by(tls)
-        return self
-
-    @model_validator(mode="after")
-    def _pull_has_a_source(self) -> Self:
-        if self.pull.automatic and not self.pull.source:
-            raise ValueError("pull.automatic needs pull.source: a destination's name, AE@host:port")
+            destination.called_by(self.tls)
         return self
 
     @classmethod

@@ -244,6 +244,10 @@ def _run(package: str, *arguments: str, timeout: float = 300) -> subprocess.Comp
     )  # fmt: skip
 
 
+# A process that receives beside the node's own, as by default, and not two: each costs its start.
+ONE_RECEIVER = {"FAPS_NODE_LISTENER__PROCESSES": "1"}
+
+
 @contextmanager
 def running_node(
     folder: Path, toml: str, port: int, http_port: int, command: str = "up"
@@ -255,7 +259,7 @@ def running_node(
     with (folder / "node.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "dicom_node", command, "--config", str(config)],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **ONE_RECEIVER},
         )  # fmt: skip
     try:
         wait_until(lambda: opens(port) or process.poll() is not None, "the node's port")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from dicom_node import dicomweb
 from dicom_node.associate import describe, echo
 from dicom_node.certificates import read_certificates
 from dicom_node.doctor.finding import Finding, Findings, good, node_runs, warning, wrong
@@ -39,24 +40,28 @@ def ports(settings: Settings) -> Findings:
 
 
 def destinations(settings: Settings) -> Findings:
-    """C-ECHO to each, over TLS where it is set; all at once, for one that hangs takes its time."""
+    """C-ECHO to each, a query to those on the web; all at once, for one that hangs takes long."""
     if not settings.destinations:
         remedy = "add [[destinations]] to node.toml"
         yield warning("destinations", "none: results stay on the page", remedy)
         return
     title = settings.listener.ae_title
     with ThreadPoolExecutor(max_workers=8) as pool:
-        yield from pool.map(lambda one: _called(one, title), settings.destinations)
+        yield from pool.map(lambda one: _called(one, title), settings.addressees)
 
 
 def _called(destination: Destination, calling_ae: str) -> Finding:
+    on_the_web = destination.kind == "dicomweb"
     try:
-        echo(destination, calling_ae)
+        if on_the_web:
+            dicomweb.probe(destination)
+        else:
+            echo(destination, calling_ae)
     except PeerError as error:
         words, _, remedy = str(error).partition("; ")
         return wrong("destinations", words, remedy or "see its own log")
-    how = " over TLS" if destination.tls else ""
-    return good("destinations", f"{describe(destination)} answers C-ECHO{how}")
+    how = "a query" if on_the_web else "C-ECHO over TLS" if destination.tls else "C-ECHO"
+    return good("destinations", f"{describe(destination)} answers {how}")
 
 
 def _free(key: str, host: str, port: int) -> Finding:

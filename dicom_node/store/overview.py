@@ -139,7 +139,8 @@ class Overview:
         with self._database.read() as connection:
             tables = {
                 "instances": t.instances, "studies": t.studies, "jobs": t.jobs,
-                "deliveries": t.deliveries, "promises": s.promises,
+                "deliveries": t.deliveries, "promises": s.promises, "pulls": s.pulls,
+                "procedures": s.procedures,
             }  # fmt: skip
             files: Counter[str] = Counter()
             for table in (t.instances, t.artefacts):

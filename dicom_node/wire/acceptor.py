@@ -14,7 +14,8 @@ from pynetdicom.transport import AddressInformation
 from dicom_node.wire.connection import Connection
 from dicom_node.wire.messages import Overrun
 from dicom_node.wire.pdata import Breach
-from dicom_node.wire.upper_layer import UpperLayer, WakingQueue
+from dicom_node.wire.upper_layer import UpperLayer
+from dicom_node.wire.waiting import WakingQueue
 
 if TYPE_CHECKING:
     import socket

@@ -7,19 +7,19 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import TRANSITION_TABLE
 from pynetdicom.pdu import A_ABORT_RQ
-from pynetdicom.timer import Timer
 
 from dicom_node.listener_section import Listener
 from dicom_node.logs import in_words, logger
 from dicom_node.wire.connection import WOULD_BLOCK, Connection
 from dicom_node.wire.messages import Begin, Messages, Overrun
 from dicom_node.wire.pdata import HEADER, Breach, Step
+from dicom_node.wire.waiting import Stopwatch, WakingQueue
 
 if TYPE_CHECKING:
     from dicom_node.wire.acceptor import Acceptor
@@ -30,40 +30,8 @@ PARTING_BYTES = 16 << 20
 LONGEST_WAIT_S = 60.0
 LAST_TYPE = 0x07  # PS3.8 9.3.1: A-ABORT
 ESTABLISHED, PARTING, REQUEST_DUE = "Sta6", "Sta13", "Sta2"  # PS3.8 Table 9-6
-
-
-class Stopwatch(Timer):
-    """pynetdicom's timer on a clock that nobody sets."""
-
-    def start(self) -> None:
-        """Begin anew."""
-        self._start_time = time.monotonic()
-        self._end_time = None
-
-    def stop(self) -> None:
-        """Stand still."""
-        self._end_time = time.monotonic()
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left; one that never expires has one second left, as the base class has it."""
-        if self.timeout is None or self._start_time is None:
-            return super().remaining
-        now = time.monotonic() if self._end_time is None else self._end_time
-        return self.timeout - (now - self._start_time)
-
-
-class WakingQueue(queue.Queue[Any]):
-    """A queue that wakes whoever waits for it together with other things."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        super().__init__()
-        self._wake = wake
-
-    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - the library's signature
-        """Put it there and say so."""
-        super().put(item, block, timeout)
-        self._wake()
+FROM_PEER = frozenset({"Evt3", "Evt4", "Evt6", "Evt10", "Evt12", "Evt13", "Evt19"})  # Table 9-10
+ABORTS = frozenset({"AA-1", "AA-8"})  # Table 9-8
 
 
 class UpperLayer(DULServiceProvider):
@@ -150,7 +118,7 @@ class UpperLayer(DULServiceProvider):
     def _turn(self) -> None:
         if self.artim_timer.expired:
             self._artim_expired()
-        if self.event_queue.empty() and not self._process_recv_primitive():
+        if self.event_queue.empty() and not self._speaks():
             try:
                 self._attend()
             except (Overrun, Breach) as fault:
@@ -161,7 +129,27 @@ class UpperLayer(DULServiceProvider):
                 event = self.event_queue.get_nowait()
             except queue.Empty:
                 return
+            self._tell_why(event)
             self.state_machine.do_action(event)
+
+    def _speaks(self) -> bool:
+        """Whether something is to be sent; not once the end has begun, when nobody listens.
+
+        A peer that goes on before it was let in ends the association while it is negotiated.
+        """
+        if self.state_machine.current_state != PARTING:
+            return bool(self._process_recv_primitive())
+        while not self.to_provider_queue.empty():
+            self.to_provider_queue.get_nowait()
+        return False
+
+    def _tell_why(self, event: str) -> None:
+        """The state machine will abort for what the peer sent; it was not the peer who aborted."""
+        action = TRANSITION_TABLE.get((event, self.state_machine.current_state))
+        if event in FROM_PEER and action in ABORTS:
+            self._acceptor.blame(
+                Breach("A PDU that cannot be read, or must not come at this point")
+            )
 
     def _artim_expired(self) -> None:
         if self.state_machine.current_state == REQUEST_DUE:

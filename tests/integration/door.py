@@ -11,6 +11,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from dicom_node.associate import see_rejection
 from dicom_node.callers import Callers
 from dicom_node.follow import Follower
 from dicom_node.listen import Port, secure_port
@@ -86,8 +87,7 @@ class Door:
         ae = AE(ae_title=calling)
         ae.add_requested_context(MG, syntax)
         assoc = ae.associate("127.0.0.1", self.settings.port, ae_title=called)
-        if not assoc.is_established:
-            assoc.join(5)  # the library may come back before it has noted a rejection
+        see_rejection(assoc)
         return assoc
 
     def row(self) -> dict[str, Any]:

@@ -81,6 +81,35 @@ def test_a_flipped_byte_is_found_and_the_file_is_named(archive: Archive) -> None
         archive.read(HASH)
 
 
+def test_files_lie_where_a_backup_looks_for_them(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "new" / "data")
+    archive.put(CONTENT)
+    assert archive.path(HASH) == tmp_path / "new" / "data" / "objects" / HASH[:2] / HASH
+    part = archive.new_part()
+    assert part.parent == tmp_path / "new" / "data" / "spool"
+    assert re.fullmatch(r"[0-9a-f]{32}\.part", part.name)
+
+
+def test_errors_name_the_object_by_the_first_of_its_hash(archive: Archive) -> None:
+    missing = f"^object {HASH[:12]}…: No such file"
+    with pytest.raises(ArchiveError, match=missing):
+        archive.read(HASH)
+    archive.put(CONTENT)
+    archive.path(HASH).write_bytes(b"other")
+    with pytest.raises(ArchiveError, match=f"^object {HASH[:12]}…: content has changed"):
+        archive.read(HASH)
+    with pytest.raises(ArchiveError, match=f"^object {HASH[:12]}… cannot be kept: No such file"):
+        archive.adopt(archive.spool / "gone.part", HASH)
+    with pytest.raises(ArchiveError, match=f"^'{'x' * 80}' is no SHA-256"):
+        archive.path("x" * 100)
+
+
+def test_what_was_just_written_is_left_over_unless_an_age_is_given(archive: Archive) -> None:
+    part = _spooled(archive)
+    assert archive.leftovers() == [part]
+    assert archive.leftovers(older_than_s=60) == []
+
+
 def test_a_missing_file_is_named(archive: Archive) -> None:
     with pytest.raises(ArchiveError, match=re.escape(str(archive.path(HASH)))):
         archive.read(HASH)

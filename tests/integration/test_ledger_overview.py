@@ -132,6 +132,8 @@ def test_the_counts_are_of_every_table_with_states(ledger: Ledger) -> None:
         "deliveries": {"accepted": 1, "waiting": 1},
         "files": {},
         "promises": {},
+        "procedures": {},
+        "pulls": {},
     }
 
 

@@ -51,7 +51,7 @@ def test_of_owners_elsewhere_nothing_is_known(owner: str) -> None:
 
 
 def test_a_blank_in_a_name_does_not_shift_the_fields() -> None:
-    renamed = "import ctypes; ctypes.CDLL(None).prctl(15, b'a ) b (', 0, 0, 0)"  # PR_SET_NAME
+    renamed = "import ctypes; ctypes.CDLL(None).prctl(15, b'a ) b \\xff(', 0, 0, 0)"  # PR_SET_NAME
     code = f"{renamed}; print(1, flush=True); input()"
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
+import time
 import tomllib
 from pathlib import Path
 
+import pytest
 from pydicom.uid import (
     ComprehensiveSRStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
 
+from dicom_node.associate import echo, peer
 from dicom_node.domain.offers import OFFERS
+from dicom_node.errors import PeerError
 from tests.peers import dicom_node, free_port, orthanc
 from tests.scripted_pacs import ScriptedPacs, scripted_pacs
 
@@ -98,3 +104,19 @@ def test_orthanc_takes_the_old_objects_and_answers_queries(tmp_path: Path) -> No
     assert 'confirm = "commitment"' in found["proposal"]
     refused = [one["name"] for one in found["answers"] if not one["accepted"]]
     assert refused == ["Label Map Segmentation"]
+
+
+def test_a_rejection_that_the_library_overlooks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its own thread has closed the connection before the calling one looks at it.
+    wait = threading.Event.wait
+
+    def late(event: threading.Event, timeout: float | None = None) -> bool:
+        done = wait(event, timeout)
+        time.sleep(0.2 if sys._getframe(1).f_code.co_name == "_negotiate_as_requestor" else 0)
+        return done
+
+    monkeypatch.setattr(threading.Event, "wait", late)
+    with scripted_pacs(classes=OLD_PACS) as pacs:
+        wrong = peer(f"NOBODY@127.0.0.1:{pacs.port}")
+        with pytest.raises(PeerError, match="association rejected: Called AE title"):
+            echo(wrong, "FAPS")

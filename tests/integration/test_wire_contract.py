@@ -21,7 +21,7 @@ from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
 from dicom_node.wire.acceptor import Acceptor
 from dicom_node.wire.connection import Connection
-from dicom_node.wire.server import Server
+from dicom_node.wire.server import Handed, Server
 from dicom_node.wire.upper_layer import Stopwatch, UpperLayer
 from tests.integration.door import MG, Door, MakeDoor
 from tests.peers import wait_until
@@ -38,6 +38,7 @@ PAIRS = {
         ThreadedAssociationServer,
         {"server_bind", "get_request", "verify_request", "process_request", "handle_error"},
     ),
+    Handed: (ThreadedAssociationServer, {"server_bind", "server_activate", "shutdown"}),
     Stopwatch: (Timer, {"start", "stop", "remaining"}),
 }
 
