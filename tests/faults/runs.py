@@ -19,7 +19,7 @@ from tests.peers import opens
 
 LATEST_MOMENT_S = 12.0
 SENT_S = 90.0
-SETTLED_S = 60.0
+SETTLED_S = 150.0
 PASSED_S = 60.0  # how much time passes at once while deliveries and questions wait for theirs
 TINY_SHARE = 0.5
 PARTIAL_SHARE = 0.3
