@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
 from dicom_node.domain.delivery import (
     DELIVER_ATTEMPTS_PERMANENT,
@@ -26,7 +26,7 @@ from dicom_node.store.change import change_delivery as _change
 from dicom_node.store.database import Database, now
 from dicom_node.store.outdated import any_outdated, cancel_outdated, to_resend
 from dicom_node.store.planning import Plan
-from dicom_node.store.settle import settle_job
+from dicom_node.store.settle import settle_job, settle_jobs
 
 __all__ = ["DeliveryLedger", "Parcel", "Plan"]
 
@@ -139,12 +139,12 @@ class DeliveryLedger:
             return state
 
     def postpone(
-        self, parcels: Iterable[Parcel], outcome: Outcome, patience: Patience = PATIENCE
+        self, parcels: Sequence[Parcel], outcome: Outcome, patience: Patience = PATIENCE
     ) -> None:
         """The destination could not be reached: every parcel counts an attempt and waits."""
         with self._database.write() as connection:
             at = now(connection)
-            for parcel in parcels:
+            for parcel in sorted(parcels, key=lambda one: one.delivery_id):
                 row = _delivery(connection, parcel.delivery_id)
                 if DeliveryState(row.state) not in TO_SEND:
                     continue  # withdrawn by a person in the meantime
@@ -157,7 +157,7 @@ class DeliveryLedger:
                 sent = row.state == DeliveryState.SENT.value
                 end = replace(outcome, event=DeliveryEvent.NO_ANSWER) if sent else outcome
                 _end(connection, _delivery(connection, parcel.delivery_id), end, at, patience)
-                settle_job(connection, parcel.job_id, at)
+            settle_jobs(connection, (parcel.job_id for parcel in parcels), at)
 
     def hold_back(self, parcels: Iterable[Parcel], reason: str, wait_s: float) -> None:
         """Let parcels wait for something that is no fault of theirs: no attempt is counted."""
@@ -180,20 +180,19 @@ class DeliveryLedger:
         own = (d.c.destination == destination, d.c.state.in_(_TO_TRY))
         with self._database.write() as connection:
             at = now(connection)
-            late = select(d).where(*own, d.c.created_at <= at - patience.within_s).with_for_update()
-            rows = connection.execute(late).all()
-            outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
+            late = and_(*own, d.c.created_at <= at - patience.within_s)
             # Left over by a restart: nothing is on its way there now.
-            sent = select(d).where(own[0], d.c.state == DeliveryState.SENT.value).with_for_update()
-            for row in connection.execute(sent).all():
-                lost = replace(outcome, event=DeliveryEvent.NO_ANSWER)
-                _end(connection, row, lost, at, patience)
-                settle_job(connection, str(row.job_id), at)
+            left_over = and_(own[0], d.c.state == DeliveryState.SENT.value)
+            query = select(d).where(or_(late, left_over)).order_by(d.c.id).with_for_update()
+            rows = connection.execute(query).all()
+            outcome = Outcome(event=DeliveryEvent.TRANSIENT, status=None, reason=reason)
+            lost = replace(outcome, event=DeliveryEvent.NO_ANSWER)
             for row in rows:
-                _end(connection, row, outcome, at, patience)
-                settle_job(connection, str(row.job_id), at)
+                was_sent = row.state == DeliveryState.SENT.value
+                _end(connection, row, lost if was_sent else outcome, at, patience)
+            settle_jobs(connection, (str(row.job_id) for row in rows), at)
             connection.execute(update(d).where(*own, d.c.reason == "").values(reason=reason))
-            return len(rows)
+            return sum(row.state != DeliveryState.SENT.value for row in rows)
 
     def resend(
         self, job_id: str, destination: str | None, actor: str, *, ended_only: bool = False

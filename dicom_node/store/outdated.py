@@ -68,7 +68,7 @@ def cancel_outdated(
             connection, row, DeliveryEvent.CANCEL, at, actor=actor, reason=why, reached_at=reached
         )
         jobs[row.job_id] = why
-    for job_id, why in jobs.items():
+    for job_id, why in sorted(jobs.items()):
         withdraw_job(connection, job_id, at, why, actor)
     return len(rows)
 

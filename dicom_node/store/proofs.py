@@ -20,7 +20,7 @@ from dicom_node.domain.delivery import (
 from dicom_node.store import tables as t
 from dicom_node.store.change import change_delivery
 from dicom_node.store.database import Database, now
-from dicom_node.store.settle import settle_job
+from dicom_node.store.settle import settle_job, settle_jobs
 
 NO_SUCH_OBJECT = 0x0112  # PS3.3 C.14.1.1: the destination does not have it
 COMMIT_PAUSE_S = 60.0
@@ -152,6 +152,7 @@ class ProofLedger:
                     or_(over, missing) if lacking else over,
                     *([] if commitment else [_below_sight()]),
                 )
+                .order_by(d.c.id)
                 .with_for_update()
             ).all()
             for row in rows:
@@ -160,8 +161,7 @@ class ProofLedger:
                     proof="; ".join(filter(None, (row.proof, reason))), asked_at=None, asks=0,
                     **{"needs_commitment" if commitment else "needs_sight": 0},
                 )  # fmt: skip
-            for job_id in {str(row.job_id) for row in rows}:
-                settle_job(connection, job_id, at)
+            settle_jobs(connection, (str(row.job_id) for row in rows), at)
             return len(rows)
 
 
@@ -195,6 +195,7 @@ def _in_states(
             t.deliveries.c.destination == destination,
             t.deliveries.c.state.in_([state.value for state in states]),
         )
+        .order_by(t.deliveries.c.id)
         .with_for_update(of=t.deliveries)
     ).all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -20,6 +21,9 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
     Call in the transaction that changed one of them. A refusal that is final fails the job once
     nothing else of it is under way: an exam must not look as if it were still being sent.
     """
+    # Locked before its deliveries are read: of two that end the last ones at the same moment, the
+    # second must see what the first has done.
+    job = _job(connection, job_id)
     d = t.deliveries
     rows = connection.execute(
         select(
@@ -33,7 +37,6 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
     states = [DeliveryState(row.state) for row in rows]
     arrived = all(state in ARRIVED for state in states)
     under_way = any(state in PENDING for state in states)
-    job = _job(connection, job_id)
     if not arrived and (job.state in _AFTER_DELIVERY or (under_way and _was_refused(job))):
         change_job(connection, job, JobEvent.SENT_BACK, at, actor="deliver", reason_code="")
         job = _job(connection, job_id)
@@ -50,6 +53,15 @@ def settle_job(connection: Connection, job_id: str, at: float) -> None:
     asked = [row for row in rows if row.needs_commitment or row.needs_sight or row.proof]
     if job.state == JobState.DELIVERED.value and asked and all(_proven(row) for row in asked):
         change_job(connection, job, JobEvent.ALL_CONFIRMED, at, actor="confirm")
+
+
+def settle_jobs(connection: Connection, job_ids: Iterable[str], at: float) -> None:
+    """Settle several, always in the same order: two that do so must not wait for each other.
+
+    Call when no further delivery will be locked in this transaction.
+    """
+    for job_id in sorted(set(job_ids)):
+        settle_job(connection, job_id, at)
 
 
 def _proven(row: Any) -> bool:  # noqa: ANN401 - a row of the table
