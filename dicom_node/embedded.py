@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from dicom_node.errors import ConfigurationError
 from dicom_node.logs import logger
@@ -111,7 +113,10 @@ class QueueServer:
     def _pid(self) -> int | None:
         """The process that answers on the socket, if any."""
         try:
-            with Redis(unix_socket_path=str(self._socket), socket_timeout=1) as client:
+            # The library asks a socket that is not there three times more, for four seconds.
+            once = Retry(NoBackoff(), 0)
+            path = str(self._socket)
+            with Redis(unix_socket_path=path, socket_timeout=1, retry=once) as client:
                 return int(client.info("server")["process_id"])
         except RedisError:
             return None

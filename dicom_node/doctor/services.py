@@ -8,7 +8,9 @@ import sys
 from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from dicom_node.doctor.finding import (
     Finding,
@@ -123,7 +125,11 @@ def _workers(settings: Settings, ledger: Ledger) -> Finding:
 
 def _server(settings: Settings) -> Redis:
     if settings.embedded_queue:
-        return Redis(unix_socket_path=str(settings.queue_socket), socket_timeout=3)
+        return Redis(
+            unix_socket_path=str(settings.queue_socket),
+            socket_timeout=3,
+            retry=Retry(NoBackoff(), 0),
+        )
     url = settings.queue_url.replace("redis+socket://", "unix://", 1)
     return Redis.from_url(url, socket_timeout=3)
 

@@ -43,5 +43,7 @@ def test_an_exam_is_pulled_confirmed_and_vouched_for(
     )
     assert report["Status"] == "Success", report
     assert {one["SOPInstanceUID"] for one in report["Success"]} == {uid for _, uid in references}
-    promise = hospital.node.ledger.promises.newest()[0]
-    assert (promise["state"], promise["calling_ae"]) == ("reported", "ORTHANC")
+    promises = hospital.node.ledger.promises
+    # The PACS has the report a moment before our row says so.
+    wait_until(lambda: promises.newest()[0]["state"] == "reported", "the row of the report")
+    assert promises.newest()[0]["calling_ae"] == "ORTHANC"

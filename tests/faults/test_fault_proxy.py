@@ -73,8 +73,8 @@ def heard(connection: socket.socket, length: int) -> bytes:
 
 
 def talk(connection: socket.socket) -> None:
-    """Say something and wait for the answer, a hundred times or until the connection is cut."""
-    for _ in range(100):
+    """Say something and wait for the answer, again and again until the connection is cut."""
+    for _ in range(100_000):
         connection.sendall(b"x" * 1000)
         if connection.recv(1000) == b"":
             raise ConnectionError

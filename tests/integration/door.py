@@ -50,6 +50,7 @@ class Door:
         }
         if storage is not None:
             extra["storage"] = {"data_dir": str(folder), "ledger_url": "", **storage}
+        self.calls: list[Association] = []
         self.hospital = Hospital(folder, extra=extra)
         self.settings = self.hospital.settings.listener
         self.callers = Callers(self.hospital.settings, self.hospital.ledger, lambda: None)
@@ -76,7 +77,10 @@ class Door:
         self.port.open([handler for room in rooms for handler in room.handlers()])
 
     def close(self) -> None:
-        """Stop listening, then writing."""
+        """Stop listening, then writing; callers that have not hung up do so now."""
+        for assoc in self.calls:
+            if assoc.is_established:
+                assoc.abort()
         self.port.close()
         self.keeper.stop()
         self.hospital.ledger.close()
@@ -87,6 +91,7 @@ class Door:
         ae = AE(ae_title=calling)
         ae.add_requested_context(MG, syntax)
         assoc = ae.associate("127.0.0.1", self.settings.port, ae_title=called)
+        self.calls.append(assoc)
         see_rejection(assoc)
         return assoc
 

@@ -15,7 +15,9 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError
+from redis.retry import Retry
 
 from dicom_node.dispatch import QUEUE_DOWN_S, Dispatcher
 from dicom_node.embedded import QueueServer
@@ -30,6 +32,8 @@ from tests.integration.door import takes_nothing
 from tests.integration.ledger_acts import new_job
 from tests.peers import free_port, wait_until
 from tests.web_builders import Hospital
+
+ONCE = Retry(NoBackoff(), 0)
 
 
 def settings_in(folder: Path) -> Settings:
@@ -98,7 +102,7 @@ def test_a_queue_server_that_dies_is_started_again_with_its_messages(tmp_path: P
     queue = QueueServer(settings)
     queue.start()
     try:
-        client = Redis(unix_socket_path=str(settings.queue_socket))
+        client = Redis(unix_socket_path=str(settings.queue_socket), retry=ONCE)
         client.rpush("cem:cem.infer", "a message")
         time.sleep(1.2)  # appendfsync everysec
         os.kill(int(client.info("server")["process_id"]), signal.SIGKILL)
@@ -116,7 +120,7 @@ def test_a_queue_server_that_a_killed_node_left_is_not_left_again(tmp_path: Path
     settings = settings_in(tmp_path)
     left, queue = QueueServer(settings), QueueServer(settings)
     left.start()
-    client = Redis(unix_socket_path=str(settings.queue_socket))
+    client = Redis(unix_socket_path=str(settings.queue_socket), retry=ONCE)
     before = client.info("server")["process_id"]
     queue.start()
     assert client.info("server")["process_id"] != before
@@ -129,7 +133,7 @@ def test_the_queue_server_does_what_celery_needs_and_nothing_else(tmp_path: Path
     queue = QueueServer(settings)
     queue.start()
     try:
-        client = Redis(unix_socket_path=str(settings.queue_socket))
+        client = Redis(unix_socket_path=str(settings.queue_socket), retry=ONCE)
         for forbidden in (["FLUSHALL"], ["EVAL", "return 1", "0"], ["CONFIG", "GET", "*"]):
             with pytest.raises(NoPermissionError):
                 client.execute_command(*forbidden)
