@@ -117,7 +117,10 @@ class FaultProxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._pairs.add(pair)
+            late = self._weather.refuse  # it came in just before the port was closed
         try:
+            if late:
+                raise ConnectionRefusedError
             self._carry(client, target)
         except OSError:
             _reset(pair)

@@ -7,6 +7,7 @@ import logging
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,7 +60,10 @@ def complaints() -> Iterator[list[str]]:
     structlog.configure(processors=[ours])
     threading.excepthook = unhandled
     try:
-        yield handler.told
+        with warnings.catch_warnings():
+            # pydicom warns of what it cannot know; pytest would make errors of that.
+            warnings.simplefilter("ignore", UserWarning)
+            yield handler.told
     finally:
         threading.excepthook = hook
         structlog.reset_defaults()
