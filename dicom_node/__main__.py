@@ -45,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
+LOOK_S = 1.0  # between two looks whether a signal has come
 Data = Annotated[Path | None, typer.Option("--data", help="The node's data folder")]
 
 
@@ -99,8 +100,18 @@ def _run(node: Node) -> None:
     """Run a node until a signal, then drain."""
     stop = _until_signal()
     node.start()
-    stop.wait()
+    _rest(stop)
     node.stop()
+
+
+def _rest(stop: threading.Event) -> None:
+    """Wait for ``stop``.
+
+    Python handles a signal in the main thread. The kernel may hand one to another thread, as it did
+    with SIGTERM right after SIGCONT: then nothing wakes this one, and the node would never end.
+    """
+    while not stop.wait(LOOK_S):
+        pass
 
 
 def _until_signal() -> threading.Event:
@@ -260,7 +271,7 @@ def demo(
                 shutil.copy2(path, out / path.name)
         if not once:
             say("\nThe node is up; press Ctrl-C to end.")
-            _until_signal().wait()
+            _rest(_until_signal())
 
     trial.run(stay)
 

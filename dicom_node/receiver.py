@@ -7,7 +7,7 @@ import signal
 import sys
 
 from dicom_node.listen import Hand
-from dicom_node.logs import configure, logger
+from dicom_node.logs import configure, in_words, logger
 from dicom_node.reception import Reception
 from dicom_node.settings import config_file, load_settings
 from dicom_node.store.archive import Archive
@@ -62,7 +62,9 @@ def _take(message: Message, hand: Hand) -> None:
     try:
         hand(connection, (host, int(port)), bool(secure))
     except Exception as error:  # noqa: BLE001 - the edge of the process: the others go on
-        logger("wire").error("connection not served", address=host, error=error, reason=str(error))
+        logger("wire").error(
+            "connection not served", address=host, error=error, reason=in_words(error)
+        )
         connection.close()
 
 

@@ -255,10 +255,7 @@ class Site:
         try:
             self.wait(both_ended, "node and worker to stop", 60)
         except TimeoutError as error:
-            # libfaketime guards its clock by a lock of its own, and threads that a process was
-            # stopped with may hold it for ever: there a stop that hangs says nothing of the node.
-            if self.kind != "clock":
-                wrong.append(str(error))
+            wrong.append(str(error))
         wrong += [
             f"{part._what} ended with wait status {ended[part.pid]} when asked to stop"
             for part in (self.node, self.worker)
