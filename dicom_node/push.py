@@ -22,14 +22,15 @@ from pynetdicom.association import Association
 from pynetdicom.dsutils import decode
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
+from dicom_node.domain.dicom_file import HEAD, data_set_offset
+from dicom_node.wire.command import C_STORE_RSP, request
+from dicom_node.wire.pdata import COMMAND, LAST, P_DATA_TF, headers
+
 PARK_S = 5.0
 MAX_ANSWER = 1 << 20  # bytes of one PDU; a response is a few hundred
 MOST_PDU = 1 << 20  # bytes, for peers that set no limit
 AT_ONCE = 1 << 20  # bytes handed to the kernel in one call
 _IOV_MAX = 1000  # buffers of one call; Linux takes 1024
-_P_DATA = 0x04  # PS3.8 9.3.5
-_COMMAND, _LAST = 0x01, 0x02  # PS3.8 E.2, of a message control header
-_C_STORE_RSP = 0x8001  # PS3.7 E.1
 
 
 class WireError(OSError):
@@ -112,7 +113,7 @@ class Line:
 
         """
         self._number = self._number % 0xFFFF + 1
-        command = _request(self._number, sop_class_uid, sop_instance_uid)
+        command = request(self._number, sop_class_uid, sop_instance_uid)
         try:
             self._write(context_id, command, content)
             return self._answer()
@@ -136,11 +137,11 @@ class Line:
         self, context_id: int, command: bytes, content: memoryview
     ) -> Iterator[tuple[bytes, bytes | memoryview]]:
         """Header and body of each P-DATA-TF PDU (PS3.8 9.3.5), of one PDV each."""
-        yield _header(context_id, _COMMAND | _LAST, len(command)), command
+        yield headers(context_id, COMMAND | LAST, len(command)), command
         for start in range(0, len(content), self._room):
             body = content[start : start + self._room]
             last = start + self._room >= len(content)
-            yield _header(context_id, _LAST if last else 0, len(body)), body
+            yield headers(context_id, LAST if last else 0, len(body)), body
 
     def _send(self, parts: list[bytes | memoryview]) -> None:
         sock = self._sock.socket
@@ -168,19 +169,19 @@ class Line:
             if length > MAX_ANSWER:
                 raise WireError("the peer answers with nonsense")
             body = self._read(length)
-            if kind != _P_DATA:
+            if kind != P_DATA_TF:
                 self._sock.pending += head + body
                 raise WireError("the peer ended the association without an answer")
             complete = False
             for control, data in _fragments(body):
-                if control & _COMMAND:
+                if control & COMMAND:
                     command += data
-                    complete = bool(control & _LAST)
+                    complete = bool(control & LAST)
             if not complete:
                 continue
             answer = decode(BytesIO(command), True, True)  # noqa: FBT003 - PS3.7 6.3.1
             own = answer.get("MessageIDBeingRespondedTo") == self._number
-            if answer.get("CommandField") == _C_STORE_RSP and own:
+            if answer.get("CommandField") == C_STORE_RSP and own:
                 return answer
             self._sock.pending += head + body
             command.clear()
@@ -244,35 +245,7 @@ def _let_go(assoc: Association) -> None:
 def dataset_of(content: bytes | memoryview) -> memoryview:
     """The data set in a DICOM file, without preamble and file meta information (PS3.10 7.1)."""
     view = memoryview(content)
-    if bytes(view[128:140]) != b"DICM\x02\x00\x00\x00UL\x04\x00":
-        raise ValueError("no DICOM file with a group length in its file meta information")
-    (length,) = struct.unpack_from("<I", view, 140)
-    return view[144 + length :]
-
-
-def _request(number: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """The command set of a C-STORE-RQ (PS3.7 Table 9.3-1), in implicit VR little endian."""
-    body = b"".join(
-        _element(element, value)
-        for element, value in (
-            (0x0002, sop_class_uid.encode()),
-            (0x0100, b"\x01\x00"),  # C-STORE-RQ
-            (0x0110, struct.pack("<H", number)),
-            (0x0700, b"\x00\x00"),  # medium priority
-            (0x0800, b"\x01\x00"),  # a data set follows
-            (0x1000, sop_instance_uid.encode()),
-        )
-    )
-    return _element(0x0000, struct.pack("<I", len(body))) + body
-
-
-def _element(element: int, value: bytes) -> bytes:
-    value += b"\0" * (len(value) & 1)
-    return struct.pack("<HHI", 0x0000, element, len(value)) + value
-
-
-def _header(context_id: int, control: int, size: int) -> bytes:
-    return struct.pack(">BBIIBB", _P_DATA, 0, size + 6, size + 2, context_id, control)
+    return view[data_set_offset(bytes(view[:HEAD])) :]
 
 
 def _fragments(body: bytes) -> Iterator[tuple[int, bytes]]:

@@ -11,15 +11,13 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
+from dicom_node.domain.dicom_file import HEAD, data_set_offset
 from dicom_node.domain.dimse import INPUT_CLASSES, NATIVE_SYNTAXES
 from dicom_node.domain.elements import READ
 from dicom_node.domain.header import InputRule, header_from
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.structure import BLOCK, Encoding, Pixels, walk
 from dicom_node.errors import CannotUnderstand, FapsNodeError, Unreadable
-
-_PREAMBLE = 128
-_META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"  # (0002,0000), the first element of every file
 
 
 def scan(path: Path, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeader:
@@ -38,7 +36,7 @@ def scan(path: Path, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeade
     encoding = Encoding(syntax.is_implicit_VR, syntax.is_little_endian)
     with path.open("rb", buffering=0) as file:
         try:
-            begin = _after_meta(file)
+            begin = data_set_offset(os.pread(file.fileno(), HEAD, 0))
             size = os.fstat(file.fileno()).st_size
             found = walk(
                 lambda offset, length: os.pread(file.fileno(), length, offset),
@@ -58,14 +56,6 @@ def scan(path: Path, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeade
             # pydicom raises almost anything on damaged bytes; the sender needs one answer.
             raise CannotUnderstand(f"not a readable data set: {type(error).__name__}") from error
     return header
-
-
-def _after_meta(file: BinaryIO) -> int:
-    """Where the data set begins: behind preamble and File Meta Information (PS3.10 7.1)."""
-    head = file.read(_PREAMBLE + 16)
-    if head[_PREAMBLE : _PREAMBLE + 12] != b"DICM" + _META_LENGTH:
-        raise CannotUnderstand("the spool file has no File Meta Information")
-    return len(head) + int.from_bytes(head[-4:], "little")
 
 
 def _decoded(file: BinaryIO, places: list[tuple[int, int]], encoding: Encoding) -> Dataset:

@@ -11,6 +11,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.domain.identifiers import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 
+HEAD = 144  # bytes of preamble, prefix and the first element of the file meta information
+
 
 def file_bytes(ds: Dataset) -> bytes:
     """``ds`` as a DICOM file in Explicit VR Little Endian (PS3.10 7.1)."""
@@ -44,6 +46,20 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
     )
     length = _meta(0x0000, b"UL", struct.pack("<I", len(elements)))
     return bytes(128) + b"DICM" + length + elements
+
+
+def data_set_offset(head: bytes) -> int:
+    """Where the data set of a file begins, from its first ``HEAD`` bytes (PS3.10 7.1).
+
+    Raises
+    ------
+    ValueError
+        When they are no preamble and prefix with a group length behind them.
+
+    """
+    if head[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00" or len(head) < HEAD:
+        raise ValueError("no DICOM file with a group length in its file meta information")
+    return HEAD + int.from_bytes(head[140:HEAD], "little")
 
 
 def _meta(element: int, vr: bytes, value: bytes) -> bytes:

@@ -6,18 +6,19 @@ import re
 import struct
 from dataclasses import dataclass
 
-from dicom_node.wire.pdata import P_DATA_TF, Breach
+from dicom_node.wire.pdata import COMMAND, LAST, Breach, headers
 
 C_STORE_RQ = 0x0001  # PS3.7 E.1-1
 C_STORE_RSP = 0x8001
-NO_DATA_SET = 0x0101
+NO_DATA_SET, A_DATA_SET = 0x0101, 0x0001
+MEDIUM = 0x0000
 _ELEMENT = struct.Struct("<HHI")
 _US = struct.Struct("<H")
 _CLASS, _FIELD, _MESSAGE_ID, _RESPONDED_TO = 0x0002, 0x0100, 0x0110, 0x0120
-_DATA_SET_TYPE, _STATUS, _COMMENT, _INSTANCE = 0x0800, 0x0900, 0x0902, 0x1000
+_PRIORITY, _DATA_SET_TYPE, _STATUS = 0x0700, 0x0800, 0x0900
+_COMMENT, _INSTANCE = 0x0902, 0x1000
 _UID = re.compile(rb"[0-9.]{1,64}")
 _COMMENT_LENGTH = 64  # LO
-_LAST_COMMAND = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,25 +70,32 @@ def parse(content: bytes | bytearray) -> Command:
 
 def response(command: Command, status: int, comment: str = "") -> bytes:
     """The command set of a C-STORE-RSP."""
-    content = b"".join(
-        [
-            _text(_CLASS, command.sop_class_uid, b"\0"),
-            _short(_FIELD, C_STORE_RSP),
-            _short(_RESPONDED_TO, command.message_id),
-            _short(_DATA_SET_TYPE, NO_DATA_SET),
-            _short(_STATUS, status),
-            _text(_COMMENT, comment[:_COMMENT_LENGTH], b" "),
-            _text(_INSTANCE, command.sop_instance_uid, b"\0"),
-        ]
+    return _command_set(
+        _text(_CLASS, command.sop_class_uid, b"\0"),
+        _short(_FIELD, C_STORE_RSP),
+        _short(_RESPONDED_TO, command.message_id),
+        _short(_DATA_SET_TYPE, NO_DATA_SET),
+        _short(_STATUS, status),
+        _text(_COMMENT, comment[:_COMMENT_LENGTH], b" "),
+        _text(_INSTANCE, command.sop_instance_uid, b"\0"),
     )
-    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(content)) + content
+
+
+def request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """The command set of a C-STORE-RQ at medium priority (PS3.7 Table 9.3-1)."""
+    return _command_set(
+        _text(_CLASS, sop_class_uid, b"\0"),
+        _short(_FIELD, C_STORE_RQ),
+        _short(_MESSAGE_ID, message_id),
+        _short(_PRIORITY, MEDIUM),
+        _short(_DATA_SET_TYPE, A_DATA_SET),
+        _text(_INSTANCE, sop_instance_uid, b"\0"),
+    )
 
 
 def pdu(context_id: int, command_set: bytes) -> bytes:
     """A command set as one P-DATA-TF PDU (PS3.8 9.3.5); those of C-STORE are below 300 bytes."""
-    size = len(command_set)
-    head = struct.pack(">BBIIBB", P_DATA_TF, 0, size + 6, size + 2, context_id, _LAST_COMMAND)
-    return head + command_set
+    return headers(context_id, COMMAND | LAST, len(command_set)) + command_set
 
 
 def _number(elements: dict[int, bytes], element: int) -> int:
@@ -100,6 +108,11 @@ def _number(elements: dict[int, bytes], element: int) -> int:
 def _uid(elements: dict[int, bytes], element: int) -> str:
     value = elements.get(element, b"").rstrip(b"\0 ")
     return value.decode("ascii") if _UID.fullmatch(value) else ""
+
+
+def _command_set(*elements: bytes) -> bytes:
+    content = b"".join(elements)
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(content)) + content
 
 
 def _short(element: int, value: int) -> bytes:

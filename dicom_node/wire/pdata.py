@@ -8,13 +8,19 @@ import struct
 P_DATA_TF = 0x04
 HEADER = 6  # of a PDU: type, reserved, length; and of a PDV: length, context, control
 MOST_COMMAND = 16384  # bytes of a command set: a few UIDs and numbers
-_COMMAND, _LAST = 1, 2  # PS3.8 E.2, message control header
+COMMAND, LAST = 1, 2  # PS3.8 E.2, message control header
 _PDU = struct.Struct(">BBI").unpack_from
 _PDV = struct.Struct(">IBB").unpack_from
+_HEADERS = struct.Struct(">BBIIBB").pack
 
 
 class Breach(Exception):  # noqa: N818 - of the protocol, by the peer
     """The bytes are not what the protocol allows here; the message says what they are."""
+
+
+def headers(context_id: int, control: int, size: int) -> bytes:
+    """What precedes ``size`` bytes of a fragment that is a P-DATA-TF PDU of its own."""
+    return _HEADERS(P_DATA_TF, 0, size + 6, size + 2, context_id, control)
 
 
 class Step(enum.Enum):
@@ -121,7 +127,7 @@ class Fragments:
         rest = self._pdu_left - 4 - size
         if size < 2 or rest < 0 or 0 < rest < HEADER:  # noqa: PLR2004 - context and control
             raise Breach(f"A PDV of {size} bytes in a PDU with {self._pdu_left} bytes left")
-        if bool(control & _COMMAND) is self.data_due:
+        if bool(control & COMMAND) is self.data_due:
             raise Breach(
                 "A command before the data set of the last one was complete"
                 if self.data_due
@@ -132,7 +138,7 @@ class Fragments:
         self.context_id = context_id
         self._pdu_left -= HEADER
         self._pdv_left = size - 2
-        self._last = bool(control & _LAST)
+        self._last = bool(control & LAST)
 
     def _more_command(self, part: memoryview) -> None:
         if len(self.command) + len(part) > MOST_COMMAND:
