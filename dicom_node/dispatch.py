@@ -45,12 +45,17 @@ class Dispatcher:
         hints = self._ledger.jobs.claimable()
         again = [hint for hint in hints if hint.rung_before]
         lost = bool(again) and self._waiting_messages() < len(again)
-        for hint in hints:
-            if hint.rung_before and not lost:
-                continue
-            self._app.send_task(ANALYSE_TASK, (hint.job_id,), retry=False, ignore_result=True)
-            self._ledger.jobs.mark_hinted(hint.job_id)
-            self._log.info("rang", job=hint.job_id)
+        rung: list[str] = []
+        try:
+            for hint in hints:
+                if hint.rung_before and not lost:
+                    continue
+                self._app.send_task(ANALYSE_TASK, (hint.job_id,), retry=False, ignore_result=True)
+                rung.append(hint.job_id)
+                self._log.info("rang", job=hint.job_id)
+        finally:
+            if rung:
+                self._ledger.jobs.mark_hinted(rung)
         return LOOK_S
 
     def _waiting_messages(self) -> int:

@@ -36,7 +36,8 @@ class Verifier:
         """Do the next part; seconds until the one after it."""
         if self._folders is None:
             self._return_known()
-            self._folders = sorted(self._archive.objects.iterdir())
+            folders = sorted(self._archive.objects.iterdir())
+            self._folders = [folder for folder in folders if next(folder.iterdir(), None)]
             self._tables, self._last_id = list(TABLES), 0
         if self._folders:
             self._set_aside(self._folders.pop())

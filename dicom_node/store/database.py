@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Float, Table, create_engine, event, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Table,
+    create_engine,
+    event,
+    exists,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.compiler import compiles
@@ -14,8 +25,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from dicom_node.errors import CommitUnknown, LedgerError, RowRefused
+from dicom_node.store.turn import Turn
 
 BUSY_TIMEOUT_MS = 5000
+CACHE_KIB = 512  # of each connection; what is not in it is in the operating system's
 
 
 class DatabaseNow(FunctionElement[float]):
@@ -40,13 +53,15 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
+        path = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
+        self._turn = Turn(Path(f"{path}-turn")) if path else None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when the block ends, or did nothing."""
         committing = False
         try:
-            with self.engine.begin() as connection:
+            with self._in_turn(), self.engine.begin() as connection:
                 yield connection
                 committing = self.engine.dialect.name != "sqlite"  # there an error rolls back
         except SQLAlchemyError as error:
@@ -66,9 +81,19 @@ class Database:
         except SQLAlchemyError as error:
             raise LedgerError(f"database refused: {_first_line(error)}") from error
 
+    def finds(self, condition: ColumnElement[bool]) -> bool:
+        """Whether any row is so: a look that finds nothing must not take the turn of a writer."""
+        with self.read() as connection:
+            return bool(connection.execute(select(exists().where(condition))).scalar_one())
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
+
+    def _in_turn(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._turn is None else self._turn.taken()
 
 
 _NOW = select(DatabaseNow())
@@ -117,7 +142,10 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_postgresql)
         return engine
     engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1e3}
+        url,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1e3},
+        pool_use_lifo=True,  # a few connections with warm caches, not all in turn
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -132,6 +160,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 -
         "synchronous=FULL",  # WAL with NORMAL would lose the last commits in a power cut
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "foreign_keys=ON",
+        f"cache_size=-{CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

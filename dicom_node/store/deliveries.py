@@ -58,6 +58,8 @@ class DeliveryLedger:
 
     def plan(self, destinations: Sequence[Plan]) -> int:
         """Make deliveries of every finished job's DICOM results; the number of jobs planned."""
+        if not self._database.finds(planning.UNPLANNED):
+            return 0
         with self._database.write() as connection:
             return planning.plan(connection, destinations)
 

@@ -12,10 +12,11 @@ from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent, JobState, advance
 from dicom_node.errors import LeaseLost, LedgerError
 from dicom_node.store import events
 from dicom_node.store import tables as t
-from dicom_node.store.database import Database, insert_if_absent, now
+from dicom_node.store.database import Database, DatabaseNow, insert_if_absent, now
 
 HINT_AGAIN_S = 5.0  # a message may be lost with the queue: ring again until somebody claims
 RETRY_PAUSE_S = 10.0
+_QUEUED = t.jobs.c.state == JobState.QUEUED.value
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,11 @@ class JobLedger:
             )
             return [Hint(str(row.id), row.hinted_at is not None) for row in rows]
 
-    def mark_hinted(self, job_id: str) -> None:
-        """Remember that the queue has a message for this job."""
+    def mark_hinted(self, job_ids: Sequence[str]) -> None:
+        """Remember that the queue has messages for these jobs."""
+        rung = update(t.jobs).where(t.jobs.c.id.in_(job_ids))
         with self._database.write() as connection:
-            connection.execute(
-                update(t.jobs).where(t.jobs.c.id == job_id).values(hinted_at=now(connection))
-            )
+            connection.execute(rung.values(hinted_at=now(connection)))
 
     def claim(self, job_id: str, owner: str, lease_s: float) -> Job | None:
         """Take the lease of a job, or ``None`` when it is not to be had.
@@ -183,13 +183,14 @@ class JobLedger:
 
     def take_back_leases(self, dead_owners: Sequence[str] = ()) -> list[str]:
         """Queue jobs whose lease ran out or whose owner is known to be dead; their ids."""
+        dead = or_(t.jobs.c.lease_until < DatabaseNow(), t.jobs.c.lease_owner.in_(dead_owners))
+        gone = and_(t.jobs.c.state == JobState.ANALYSING.value, dead)
+        if not self._database.finds(gone):
+            return []
         with self._database.write() as connection:
             at = now(connection)
-            dead = or_(t.jobs.c.lease_until < at, t.jobs.c.lease_owner.in_(dead_owners))
             rows = connection.execute(
-                select(t.jobs)
-                .where(t.jobs.c.state == JobState.ANALYSING.value, dead)
-                .with_for_update(skip_locked=True)
+                select(t.jobs).where(gone).with_for_update(skip_locked=True)
             ).all()
             for row in rows:
                 lost = f"worker {row.lease_owner} went silent"
@@ -201,12 +202,13 @@ class JobLedger:
 
     def give_up_exhausted(self) -> list[str]:
         """Fail queued jobs that used up every attempt, the one for a failure report included."""
+        spent = and_(_QUEUED, t.jobs.c.attempts > MAX_ATTEMPTS)
+        if not self._database.finds(spent):
+            return []
         with self._database.write() as connection:
             at = now(connection)
             rows = connection.execute(
-                select(t.jobs)
-                .where(t.jobs.c.state == JobState.QUEUED.value, t.jobs.c.attempts > MAX_ATTEMPTS)
-                .with_for_update(skip_locked=True)
+                select(t.jobs).where(spent).with_for_update(skip_locked=True)
             ).all()
             for row in rows:
                 reason = f"{row.attempts} attempts failed, no report could be made; {row.reason}"
@@ -219,10 +221,7 @@ class JobLedger:
 
 def open_to_claim(at: float) -> ColumnElement[bool]:
     """Whether a worker may claim: attempts are left (one more makes the failure report)."""
-    waiting = and_(
-        t.jobs.c.state == JobState.QUEUED.value,
-        or_(t.jobs.c.next_at.is_(None), t.jobs.c.next_at <= at),
-    )
+    waiting = and_(_QUEUED, or_(t.jobs.c.next_at.is_(None), t.jobs.c.next_at <= at))
     expired = and_(t.jobs.c.state == JobState.ANALYSING.value, t.jobs.c.lease_until < at)
     return and_(or_(waiting, expired), t.jobs.c.attempts <= MAX_ATTEMPTS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, and_, select, update
 
 from dicom_node.domain.delivery import DeliveryState
 from dicom_node.domain.job import JobState
@@ -16,6 +16,7 @@ from dicom_node.store.settle import settle_job
 CLINICAL = "clinical"  # what an AE title of ours is for unless the settings say otherwise
 # Jobs in these states have results to send, when they have results at all.
 _FINISHED = [state.value for state in (JobState.ANALYSED, JobState.UNSUITABLE, JobState.FAILED)]
+UNPLANNED = and_(t.jobs.c.planned_at.is_(None), t.jobs.c.state.in_(_FINISHED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ def plan(connection: Connection, plans: Sequence[Plan]) -> int:
     rows = connection.execute(
         select(t.jobs.c.id, t.studies.c.calling_ae, t.studies.c.called_ae)
         .join(t.studies, t.studies.c.id == t.jobs.c.study_id)
-        .where(t.jobs.c.planned_at.is_(None), t.jobs.c.state.in_(_FINISHED))
+        .where(UNPLANNED)
         .with_for_update(of=t.jobs, skip_locked=True)
     ).all()
     for row in rows:

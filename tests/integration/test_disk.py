@@ -42,7 +42,7 @@ def test_images_are_refused_until_there_is_room(
     answer = assoc.send_c_store(image())
     assert answer.Status == 0xA700
     assert "1.0 GiB free, 5.0 GiB are kept free" in answer.ErrorComment
-    assert list(door.hospital.archive.objects.iterdir()) == []
+    assert list(door.hospital.archive.objects.glob("*/*")) == []
     free = 6 * GIB
     assert assoc.send_c_store(image()).Status == 0x0000
     assoc.release()

@@ -49,7 +49,7 @@ def test_a_job_that_nobody_knows_is_not_to_be_had(ledger: Ledger) -> None:
 
 def test_a_hint_is_given_again_only_after_a_while(ledger: Ledger) -> None:
     job_id = new_job(ledger)
-    ledger.jobs.mark_hinted(job_id)
+    ledger.jobs.mark_hinted([job_id])
     assert claimable(ledger) == []
     let_pass(ledger.database, 6)
     assert claimable(ledger) == [job_id]

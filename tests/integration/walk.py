@@ -188,7 +188,7 @@ class ArrivalWalk(RuleBasedStateMachine):
         may = {key for key, model in self.study.jobs.items() if model.claimable}
         assert {key for key in may if not self.study.jobs[key].rung} <= found <= may
         for job_id in found:
-            self.ledger.jobs.mark_hinted(job_id)
+            self.ledger.jobs.mark_hinted([job_id])
             self.study.jobs[job_id].rung = True
 
     @rule()
