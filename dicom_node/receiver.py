@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def main(descriptor: int) -> None:
         gate=gate,
     )
     hand = reception.port.take(reception.handlers)
+    gc.freeze()  # what is there by now stays, and need not be looked through again and again
     channel.say("ready")
     while (message := channel.hear()) is not None:
         if message.words[0] == "stop":

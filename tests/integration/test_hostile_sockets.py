@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import struct
@@ -194,8 +195,12 @@ def test_half_open_sockets_of_one_address_keep_nobody_else_out(make_door: MakeDo
     assert "16 associations of this address were open (listener.max_per_address)" in closed(door)
 
 
-def test_bare_connections_leave_nothing_behind(make_door: MakeDoor) -> None:
+def test_bare_connections_leave_nothing_behind(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door = make_door(accepts_per_s=1000)
+    collected: list[int] = []
+    monkeypatch.setattr(gc, "collect", lambda *_: collected.append(1))
     assert echo(door.settings.port) == 0
     wait_until(lambda: not door.port._servers[0].active_associations, "quiet")
     before = threading.active_count(), descriptors()
@@ -205,6 +210,7 @@ def test_bare_connections_leave_nothing_behind(make_door: MakeDoor) -> None:
     wait_until(lambda: not door.port._servers[0].gate._connections, "the gate to be free")
     wait_until(lambda: descriptors() <= before[1], "the descriptors to be closed", 5)
     assert echo(door.settings.port) == 0
+    assert not collected, "everybody waits while the garbage of the whole process is collected"
 
 
 def test_a_sender_that_is_cut_off_leaves_nothing_behind(make_door: MakeDoor) -> None:
