@@ -60,6 +60,6 @@ class Dispatcher:
 
     def _waiting_messages(self) -> int:
         """How many messages lie in the queue: no more are added while there are enough."""
-        with self._app.connection_for_write() as connection:
-            channel: Any = connection.default_channel
+        with self._app.producer_or_acquire() as producer:
+            channel: Any = producer.channel
             return int(channel.client.llen(self._queue))
