@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import Random
+from statistics import linear_regression
 
 from tests.faults.auditor import audit, open_books
 from tests.faults.exams import Exam, make_exam
@@ -123,15 +124,26 @@ class Soak:
         _say(", ".join(f"{name} {value:g}" for name, value in mark.items()))
 
     def growth(self) -> Iterator[str]:
-        """What grew since the first tenth, within the last life of the node's process."""
+        """What grew within the last life of the node's process.
+
+        Pools, caches and arenas fill at first; what goes on growing shows in the second half.
+        """
         life = [mark for mark in self.marks if mark["pid"] == self.marks[-1]["pid"]]
         first, last = life[min(len(life) - 1, 2)], life[-1]
-        thousands = (last["objects"] - first["objects"]) / 1000
-        if thousands > 0:
-            slope = (last["node RSS MiB"] - first["node RSS MiB"]) / thousands
-            yield f"node RSS {slope:+.2f} MiB per 1,000 objects, of {1000 * thousands:.0f}"
+        middle = (first["objects"] + last["objects"]) / 2
+        half = [mark for mark in life if mark["objects"] >= middle]
+        yield f"node RSS {slope([first, last])}; in its second half {slope(half)}"
         for name in ("node files", "node threads", "spool files"):
             yield f"{name} {last[name] - first[name]:+g}"
+
+
+def slope(marks: list[dict[str, float]]) -> str:
+    """How memory grows with the objects, as a straight line through the marks."""
+    objects = [mark["objects"] / 1000 for mark in marks]
+    if len(set(objects)) < 2:
+        return "unknown, too few marks"
+    line = linear_regression(objects, [mark["node RSS MiB"] for mark in marks])
+    return f"{line.slope:+.2f} MiB per 1,000 objects, of {1000 * (objects[-1] - objects[0]):.0f}"
 
 
 def holdings(site: Site) -> dict[str, float]:
