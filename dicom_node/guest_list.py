@@ -14,6 +14,7 @@ from dicom_node.settings import Destination, Settings
 from dicom_node.store.ledger import Ledger
 
 LOOKED_UP_FOR_S = 60.0
+READ_AGAIN_S = 1.0
 
 
 class GuestList:
@@ -36,6 +37,7 @@ class GuestList:
         )
         self._ledger = ledger
         self._added: tuple[Peer, ...] = ()
+        self._read_at = -READ_AGAIN_S
         self._names: dict[str, tuple[float, frozenset[str]]] = {}
         self._lock = threading.Lock()
 
@@ -45,6 +47,10 @@ class GuestList:
             self._added = self._ledger.peers.all()
         except LedgerError as error:
             logger("callers").error("peers not read, the last known count", reason=str(error))
+        self._read_at = time.monotonic()
+        return self._known()
+
+    def _known(self) -> tuple[Peer, ...]:
         listed = (*self._configured, *self._added)
         return (*listed, *self._destinations) if listed else ()
 
@@ -54,7 +60,13 @@ class GuestList:
         return judge(visit, peers, self._resolve) if peers else ()
 
     def may_connect(self, address: str) -> bool:
-        """Whether any peer may call from this IP address."""
+        """Whether any peer may call from this IP address.
+
+        Whom the list of a moment ago lets through is judged by a fresh one when he says his name.
+        """
+        just_read = time.monotonic() - self._read_at < READ_AGAIN_S
+        if just_read and may_connect(address, self._known(), self._resolve):
+            return True
         return may_connect(address, self.peers(), self._resolve)
 
     def to_call_back(self, ae_title: str, address: str) -> Destination | None:
