@@ -171,7 +171,7 @@ class Callers:
         answer = cast("A_ASSOCIATE", event.assoc.acceptor.primitive)
         code = (answer.result, answer.result_source, answer.diagnostic)
         refusal = _REJECTIONS.get(code, Refusal.OTHER)
-        self._write_rejection(visit_of(event.assoc), refusal, faults_of(event.assoc)[0])
+        self._write_rejection(visit_of(event.assoc), refusal, "".join(faults_of(event.assoc)))
 
     def opened(self, event: evt.Event) -> None:
         """A peer has come in."""

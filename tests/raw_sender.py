@@ -41,7 +41,8 @@ def associate_rq(
     body = struct.pack(">HH", 1, 0) + called.encode().ljust(16) + calling.encode().ljust(16)
     body += bytes(32) + item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (sop_class, syntax) in enumerate(contexts):
-        parts = item(0x30, sop_class.encode()) + item(0x40, syntax.encode())
+        parts = item(0x30, sop_class.encode())
+        parts += item(0x40, syntax.encode()) if syntax else b""
         body += item(0x20, bytes([2 * number + 1, 0, 0, 0]) + parts)
     user = item(0x51, struct.pack(">I", most)) + item(0x52, b"2.25.1") + item(0x55, b"RAW_SENDER")
     return pdu(1, body + item(0x50, user))

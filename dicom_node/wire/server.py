@@ -32,6 +32,17 @@ NOT_AT_ALL = (1, 1, 1)  # permanent, service user, no reason given
 OUT_OF_DESCRIPTORS_S = 0.05
 
 
+def fault_of(request: A_ASSOCIATE, listener: Listener) -> Overrun | Breach | None:
+    """Why a request is not negotiated: it has more than we take, or what pynetdicom chokes on."""
+    contexts = request.presentation_context_definition_list
+    if len(contexts) > listener.max_contexts:
+        most = f"{listener.max_contexts} (listener.max_contexts)"
+        return Overrun(f"{len(contexts)} presentation contexts, more than {most}")
+    if not all(context.transfer_syntax for context in contexts):  # PS3.8 9.3.2.2
+        return Breach("A presentation context without a transfer syntax")
+    return None
+
+
 class Server(ThreadedAssociationServer):
     """``ThreadedAssociationServer`` that makes our associations.
 
@@ -164,21 +175,19 @@ class Server(ThreadedAssociationServer):
         assert isinstance(assoc, Acceptor)  # noqa: S101 - this server makes no others
         if assoc.is_rejected or assoc.is_aborted:
             return
-        request = cast("A_ASSOCIATE", assoc.requestor.primitive)
-        contexts = len(request.presentation_context_definition_list)
-        if contexts > self.listener.max_contexts:
-            most = f"{self.listener.max_contexts} (listener.max_contexts)"
-            self._reject(assoc, f"{contexts} presentation contexts, more than {most}", NOT_AT_ALL)
+        fault = fault_of(cast("A_ASSOCIATE", assoc.requestor.primitive), self.listener)
+        if fault is not None:
+            self._reject(assoc, fault, NOT_AT_ALL)
             return
         address = str(assoc.requestor.address)
         if full := self.gate.seat(address):
-            self._reject(assoc, full, TOO_MANY)
+            self._reject(assoc, Overrun(full), TOO_MANY)
         else:
             assoc.sit(address)
 
     @staticmethod
-    def _reject(assoc: Acceptor, why: str, answer: tuple[int, int, int]) -> None:
-        assoc.blame(Overrun(why))
+    def _reject(assoc: Acceptor, fault: Overrun | Breach, answer: tuple[int, int, int]) -> None:
+        assoc.blame(fault)
         assoc.acse.send_reject(*answer)
         evt.trigger(assoc, evt.EVT_REJECTED, {})
         assoc.kill()

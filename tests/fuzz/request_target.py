@@ -17,6 +17,7 @@ from dicom_node.domain.association import End, Ending, House, diagnose
 from dicom_node.listen import Port
 from dicom_node.listener_section import Listener
 from dicom_node.visits import visit_of
+from dicom_node.wire.server import fault_of
 from tests.integration.door import takes_nothing
 
 
@@ -40,7 +41,7 @@ def request(data: bytes) -> None:
         primitive = pdu.to_primitive()
     except Exception:  # noqa: BLE001 - as our upper layer: a breach
         return
-    if pdu.protocol_version != 1:
+    if pdu.protocol_version != 1 or fault_of(primitive, Listener()) is not None:
         return
     assoc = Association(ae, MODE_ACCEPTOR)
     assoc.acceptor.ae_title = ae.ae_title
