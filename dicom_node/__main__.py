@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import getpass
 import os
 import shutil
@@ -16,7 +15,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dicom_node import audit_commands, caller_commands, destination_commands, peer_commands
+from dicom_node import (
+    audit_commands,
+    caller_commands,
+    destination_commands,
+    memory,
+    peer_commands,
+)
 from dicom_node.associate import describe, peer
 from dicom_node.demo.run import Demo, Options
 from dicom_node.doctor.command import doctor
@@ -99,10 +104,10 @@ def serve(config: Config = None) -> None:
 
 def _run(node: Node) -> None:
     """Run a node until a signal, then drain."""
+    memory.begin()
     stop = _until_signal()
     node.start()
-    # What is there by now stays: the garbage collector need not look through it again and again.
-    gc.freeze()
+    memory.started()
     _rest(stop)
     node.stop()
 

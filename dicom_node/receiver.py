@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 
+from dicom_node import memory
 from dicom_node.listen import Hand
 from dicom_node.logs import configure, in_words, logger
 from dicom_node.reception import Reception
@@ -22,6 +22,7 @@ def main(descriptor: int) -> None:
     # Who stops the node stops it, not us: we are told when to end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    memory.begin()
     settings = load_settings(config_file())
     configure(settings.logs.level)
     channel = inherited(descriptor)
@@ -39,7 +40,7 @@ def main(descriptor: int) -> None:
         gate=gate,
     )
     hand = reception.port.take(reception.handlers)
-    gc.freeze()  # what is there by now stays, and need not be looked through again and again
+    memory.started()
     channel.say("ready")
     while (message := channel.hear()) is not None:
         if message.words[0] == "stop":
