@@ -100,7 +100,7 @@ class Archive:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         finally:
             with suppress(OSError):
-                part.unlink(missing_ok=True)
+                part.unlink()
         return sha256
 
     def new_part(self) -> Path:
@@ -236,8 +236,8 @@ class Archive:
         return False
 
     def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
             _sync(self.objects)
 
     def remove(self, sha256: str) -> None:

@@ -33,10 +33,10 @@ def _boot_id() -> str:
 
 def _started(pid: int) -> str | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
     # proc(5): field 3 is the state, 22 the start time; the name in field 2 may itself hold blanks.
-    fields = stat.rpartition(")")[2].split()
+    fields = stat.rpartition(b")")[2].split()
     # A zombie has ended: where nobody asks for its status it stays in the list for ever.
-    return None if fields[0] in {"Z", "X"} else fields[19]
+    return None if fields[0] == b"Z" else fields[19].decode()

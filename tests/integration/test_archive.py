@@ -87,6 +87,7 @@ def test_files_lie_where_a_backup_looks_for_them(tmp_path: Path) -> None:
     assert archive.path(HASH) == tmp_path / "new" / "data" / "objects" / HASH[:2] / HASH
     part = archive.new_part()
     assert part.parent == tmp_path / "new" / "data" / "spool"
+    assert archive.quarantine == tmp_path / "new" / "data" / "quarantine"
     assert re.fullmatch(r"[0-9a-f]{32}\.part", part.name)
 
 
@@ -156,7 +157,8 @@ def test_spool_names_never_meet(archive: Archive) -> None:
 
 def test_a_disk_that_takes_nothing_is_an_error_of_the_archive(archive: Archive) -> None:
     shutil.rmtree(archive.spool)
-    with pytest.raises(ArchiveError, match="cannot be kept: No such file or directory"):
+    message = f"^object {HASH[:12]}… cannot be kept: No such file or directory"
+    with pytest.raises(ArchiveError, match=message):
         archive.put(CONTENT)
     with pytest.raises(ArchiveError, match="cannot be kept"):
         archive.adopt(archive.new_part(), HASH)
@@ -173,7 +175,9 @@ def test_the_spool_file_is_still_there_when_it_cannot_be_moved(archive: Archive)
 
 def test_nobody_else_can_look_into_the_archive(archive: Archive) -> None:
     archive.put(CONTENT)
-    for folder in (archive.objects, archive.spool, archive.path(HASH).parent):
+    for folder in (
+        archive.objects, archive.spool, archive.quarantine, archive.path(HASH).parent,
+    ):  # fmt: skip
         assert folder.stat().st_mode & 0o077 == 0
 
 

@@ -37,6 +37,16 @@ def test_a_process_that_has_ended_is_dead() -> None:
     assert parts(owner_name(child.pid))[3] == "?"
 
 
+def test_a_process_is_dead_before_anybody_has_asked_how_it_ended() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = owner_name(child.pid)
+    assert child.stdin is not None
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended and stays in the list
+    assert is_dead(name)
+    child.wait()
+
+
 def test_another_process_under_the_same_number_is_not_the_owner() -> None:
     host, boot, pid, started = parts(owner_name(os.getpid()))
     assert is_dead(f"{host}/{boot}/{pid}/{int(started) + 1}")

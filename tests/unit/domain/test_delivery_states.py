@@ -22,6 +22,7 @@ from dicom_node.domain.delivery import (
     advance,
     next_attempt_at,
     outcome_of,
+    proven,
 )
 
 LEGAL = {
@@ -97,6 +98,22 @@ def test_an_object_is_to_be_sent_or_has_arrived_or_has_ended_otherwise() -> None
 @pytest.mark.parametrize("state", sorted(TO_SEND, key=str))
 def test_whatever_is_to_be_sent_can_be_sent(state: DeliveryState) -> None:
     assert advance(state, DeliveryEvent.SEND) is DeliveryState.SENT
+
+
+@pytest.mark.parametrize(
+    ("commitment", "sight", "proofs"),
+    [
+        (True, False, {DeliveryState.COMMITTED, DeliveryState.SEEN}),
+        (False, True, {DeliveryState.SEEN}),
+        (True, True, {DeliveryState.SEEN}),
+        (False, False, set()),
+    ],
+)
+def test_only_the_highest_rung_that_is_asked_for_proves(
+    *, commitment: bool, sight: bool, proofs: set[DeliveryState]
+) -> None:
+    found = {one for one in DeliveryState if proven(one, commitment=commitment, sight=sight)}
+    assert found == proofs
 
 
 @pytest.mark.parametrize(
