@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
 
 ANALYSE_TASK = "faps.analyse"  # the Celery message: this name and one job id, nothing else
 MAX_ATTEMPTS = 3  # counted at the claim, so that an exam that kills its worker runs out too
@@ -115,5 +114,4 @@ class Job:
     attempts: int
     token: int
     created_at: float
-    seconds: dict[str, Any]
     assessments: dict[str, str]  # BI-RADS category by breast, {"R": "4A"}

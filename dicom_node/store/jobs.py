@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
@@ -90,6 +90,7 @@ class JobLedger:
             ).one_or_none()
             if row is None:
                 return None
+            job = _claimed(connection, row)
             change_job(
                 connection,
                 row,
@@ -97,18 +98,12 @@ class JobLedger:
                 at,
                 actor=owner,
                 reason="" if row.state == JobState.QUEUED.value else "the lease had run out",
-                attempts=row.attempts + 1,
-                token=row.token + 1,
+                attempts=job.attempts,
+                token=job.token,
                 lease_owner=owner,
                 lease_until=at + lease_s,
             )
-            claimed = _job(connection, row)
-            return replace(
-                claimed,
-                state=JobState.ANALYSING,
-                attempts=row.attempts + 1,
-                token=row.token + 1,
-            )
+            return job
 
     def heartbeat(self, job: Job, lease_s: float) -> bool:
         """Lengthen the lease; ``False`` when it is somebody else's now."""
@@ -123,7 +118,7 @@ class JobLedger:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(t.instances.c.header, t.instances.c.sha256)
-                .join(t.job_inputs, t.job_inputs.c.instance_id == t.instances.c.id)
+                .join(t.job_inputs)
                 .where(t.job_inputs.c.job_id == job.id)
                 .order_by(t.instances.c.sop_instance_uid)
             )
@@ -280,7 +275,8 @@ def change_job(
     )
 
 
-def _job(connection: Connection, row: Row[tuple[object, ...]]) -> Job:
+def _claimed(connection: Connection, row: Row[tuple[object, ...]]) -> Job:
+    """A job as its next holder gets it; the reason is that of the attempt before."""
     uid = connection.execute(
         select(t.studies.c.study_instance_uid).where(t.studies.c.id == row.study_id)
     ).scalar_one()
@@ -289,11 +285,10 @@ def _job(connection: Connection, row: Row[tuple[object, ...]]) -> Job:
         study_instance_uid=uid,
         revision=row.revision,
         input_hash=row.input_hash,
-        state=JobState(row.state),
+        state=JobState.ANALYSING,
         reason=row.reason,
-        attempts=row.attempts,
-        token=row.token,
+        attempts=row.attempts + 1,
+        token=row.token + 1,
         created_at=row.created_at,
-        seconds=row.seconds,
         assessments=row.assessments,
     )

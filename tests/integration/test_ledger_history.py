@@ -58,6 +58,8 @@ def test_a_job_that_is_lost_fails_and_is_done_in_the_end(ledger: Ledger) -> None
         ("results_stored", "analysing", "analysed", "four", ""),
     ]
     row = job_row(ledger, job_id)
+    told = rows(ledger, select(t.events.c.study_id).where(t.events.c.subject == "job"))
+    assert {event.study_id for event in told} == {row.study_id}
     assert (row.lease_until, row.bundle, row.updated_at > row.created_at) == (None, "FAPS 0", True)
 
 
@@ -72,10 +74,9 @@ def test_a_job_that_nobody_can_do_says_why_it_failed(ledger: Ledger) -> None:
 
 
 def test_a_worker_reads_its_images_by_header_and_hash(ledger: Ledger) -> None:
-    images = cem_exam(("R CC",))
-    job = claim(ledger, new_job(ledger, images))
+    wanted = sorted(cem_exam(("R CC",)), key=lambda image: image.sop_instance_uid)
+    job = claim(ledger, new_job(ledger, wanted[::-1]))
     other = claim(ledger, new_job(ledger, cem_exam(("L CC",), study_instance_uid="1.2.3")))
-    wanted = sorted(images, key=lambda image: image.sop_instance_uid)
     assert ledger.jobs.inputs(job) == [
         (image, sha256(image.sop_instance_uid, "")) for image in wanted
     ]

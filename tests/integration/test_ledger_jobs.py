@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from dicom_node.domain.job import MAX_ATTEMPTS, JobState
+from dicom_node.domain.job import MAX_ATTEMPTS, Job, JobEvent, JobState
 from dicom_node.errors import LeaseLost, LedgerError
 from dicom_node.store import tables as t
-from dicom_node.store.jobs import Ending
+from dicom_node.store.jobs import Ending, Hint, change_job
 from dicom_node.store.ledger import Ledger
 from tests.headers import STUDY, low_energy
 from tests.integration.databases import let_pass
@@ -21,9 +21,11 @@ from tests.integration.ledger_acts import (
     artefact,
     claim,
     claimable,
+    close,
     job_row,
     job_state,
     new_job,
+    receive_all,
     rows,
 )
 
@@ -43,6 +45,44 @@ def test_a_new_job_is_to_be_had_by_one_worker(ledger: Ledger) -> None:
     assert ledger.jobs.owners() == ["worker"]
 
 
+def test_a_worker_gets_the_job_as_it_stands_and_why_the_last_attempt_failed(
+    ledger: Ledger,
+) -> None:
+    receive_all(ledger)
+    ledger.revisions.assess(STUDY, "R", "4A", "cli ada")
+    job_id = close(ledger)
+    assert job_id is not None
+    ledger.jobs.retry(claim(ledger, job_id), "no memory left")
+    let_pass(ledger.database, 20)
+    before = job_row(ledger, job_id)
+    assert claim(ledger, job_id) == Job(
+        id=job_id,
+        study_instance_uid=STUDY,
+        revision=1,
+        input_hash=before.input_hash,
+        state=JobState.ANALYSING,
+        reason="no memory left",
+        attempts=2,
+        token=2,
+        created_at=before.created_at,
+        assessments={"R": "4A"},
+    )
+
+
+def test_a_job_that_somebody_has_changed_meanwhile_is_not_changed(ledger: Ledger) -> None:
+    stale = job_row(ledger, new_job(ledger))
+    claim(ledger, stale.id, EXPIRED, "one")
+    first = job_row(ledger, stale.id)
+    claim(ledger, stale.id, owner="two")  # the same state again under another token
+    for row, act in ((stale, JobEvent.CLAIMED), (first, JobEvent.LEASE_LOST)):
+        with (
+            pytest.raises(LedgerError, match=f"job {row.id}: changed by somebody else"),
+            ledger.database.write() as connection,
+        ):
+            change_job(connection, row, act, 0.0, actor="late")
+    assert job_row(ledger, stale.id).lease_owner == "two"
+
+
 def test_a_job_that_nobody_knows_is_not_to_be_had(ledger: Ledger) -> None:
     assert ledger.jobs.claim("no such job", "worker", 60) is None
 
@@ -55,6 +95,35 @@ def test_a_hint_is_given_again_only_after_a_while(ledger: Ledger) -> None:
     assert claimable(ledger) == [job_id]
 
 
+def test_a_hint_says_whether_the_queue_was_told_before(ledger: Ledger) -> None:
+    job_id = new_job(ledger)
+    assert ledger.jobs.claimable() == [Hint(job_id, rung_before=False)]
+    ledger.jobs.mark_hinted(job_id)
+    let_pass(ledger.database, 6)
+    assert ledger.jobs.claimable() == [Hint(job_id, rung_before=True)]
+
+
+def test_after_a_retry_or_a_lost_lease_the_queue_is_told_as_of_a_new_job(ledger: Ledger) -> None:
+    job_id = new_job(ledger)
+    ledger.jobs.mark_hinted(job_id)
+    claim(ledger, job_id, owner="dead")
+    ledger.jobs.take_back_leases(["dead"])
+    assert ledger.jobs.claimable() == [Hint(job_id, rung_before=False)]
+    assert job_row(ledger, job_id).lease_until is None
+    ledger.jobs.mark_hinted(job_id)
+    ledger.jobs.retry(claim(ledger, job_id), "database refused")
+    assert job_row(ledger, job_id).lease_until is None
+    let_pass(ledger.database, 20)
+    assert ledger.jobs.claimable() == [Hint(job_id, rung_before=False)]
+
+
+def test_what_a_dead_worker_has_finished_stays_finished(ledger: Ledger) -> None:
+    job_id = new_job(ledger)
+    ledger.jobs.finish(claim(ledger, job_id, owner="dead"), RESULTS, STORED)
+    assert ledger.jobs.take_back_leases(["dead"]) == []
+    assert job_state(ledger, job_id) is JobState.ANALYSED
+
+
 def test_the_oldest_job_is_hinted_first(ledger: Ledger) -> None:
     first = new_job(ledger, [low_energy(study_instance_uid="1.2.1")])
     second = new_job(ledger, [low_energy(study_instance_uid="1.2.2")])
@@ -62,6 +131,10 @@ def test_the_oldest_job_is_hinted_first(ledger: Ledger) -> None:
     third = new_job(ledger, [low_energy(study_instance_uid="1.2.3")])
     assert claimable(ledger) == [first, second, third]
     assert claimable(ledger, limit=1) == [first]
+    with ledger.database.write() as connection:
+        older = update(t.jobs).where(t.jobs.c.id == third)
+        connection.execute(older.values(created_at=t.jobs.c.created_at - 100))
+    assert claimable(ledger) == [third, first, second]
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_token_is_void(ledger: Ledger) -> None:

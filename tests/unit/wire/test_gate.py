@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dicom_node.listener_section import Listener
-from dicom_node.wire.gate import SPARE, SPARE_OF_ADDRESS, Gate
+from dicom_node.wire.gate import REMEMBERED, SPARE, SPARE_OF_ADDRESS, Gate
 
 
 class Clock:
@@ -52,6 +52,22 @@ def test_a_storm_is_let_through_and_a_flood_is_not() -> None:
     assert gate.enter("b") == ""
     clock.now = 1.0
     assert [bool(gate.enter("a")) for _ in range(6)] == [False] * 5 + [True]
+
+
+def test_one_that_ends_makes_room_for_one() -> None:
+    gate = Gate(Listener(max_associations=8, max_per_address=2))
+    assert gate.seat("a") == gate.seat("a") == ""
+    gate.unseat("a")
+    assert [bool(gate.seat("a")) for _ in range(2)] == [False, True]
+
+
+def test_a_flood_of_addresses_fills_no_memory() -> None:
+    gate = Gate(Listener())
+    remembered = []
+    for number in range(REMEMBERED + 2):
+        gate.enter(str(number))
+        remembered.append(len(gate._left))
+    assert max(remembered) == REMEMBERED
 
 
 def test_counts_end_where_they_began() -> None:
