@@ -108,7 +108,7 @@ class DeliveryLedger:
             planned_at = connection.execute(own).scalar_one()
             headers = connection.execute(
                 select(t.instances.c.header)
-                .join(t.job_inputs, t.job_inputs.c.instance_id == t.instances.c.id)
+                .join(t.job_inputs)
                 .where(t.job_inputs.c.job_id == parcel.job_id)
             ).scalars()
             images = [(one["series_instance_uid"], one["sop_instance_uid"]) for one in headers]
@@ -260,8 +260,8 @@ def _end(
             event, reason = DeliveryEvent.REFUSAL, f"no time left; last: {reason}"
         else:
             values["next_at"] = later
-    if event in {DeliveryEvent.SUCCESS, DeliveryEvent.NO_ANSWER}:
-        values["reached_at"] = at
+    if outcome.event in {DeliveryEvent.SUCCESS, DeliveryEvent.NO_ANSWER}:
+        values["reached_at"] = at  # though it be given up for lack of time: it may be there
     if event is DeliveryEvent.SUCCESS:
         # An earlier question was about bytes that were lost since.
         values |= {"asked_at": None, "asks": 0}

@@ -225,3 +225,4 @@ def test_a_partial_exam_stays_partial_when_it_is_delivered(ledger: Ledger) -> No
 def test_nothing_is_sent_again_where_nothing_was_planned(ledger: Ledger) -> None:
     job_id = analysed(ledger)
     assert ledger.deliveries.resend(job_id, None, "cli ada") == 0
+    assert job_state(ledger, job_id) is JobState.ANALYSED

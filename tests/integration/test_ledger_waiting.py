@@ -141,6 +141,7 @@ def test_the_time_ends_while_a_destination_is_down(ledger: Ledger) -> None:
     assert ledger.deliveries.down("pacs", DOWN, AN_HOUR) == 4
     assert delivery_states(ledger) == ["refused"] * 4
     assert reasons(ledger) == [f"no time left; last: {DOWN}"] * 4
+    assert {row.reached_at for row in delivery_rows(ledger)} == {None}  # nothing ever left
     assert job_state(ledger, first.job_id) is JobState.FAILED
     row = job_row(ledger, first.job_id)
     assert row.reason == f"pacs refused a result: no time left; last: {DOWN}"
@@ -166,6 +167,20 @@ def test_only_what_ended_is_counted_when_a_destination_is_down(ledger: Ledger) -
     let_pass(ledger.database, HOUR_S)
     assert ledger.deliveries.down("pacs", DOWN, AN_HOUR) == 1
     assert delivery_states(ledger) == ["refused", "refused"]
+    on_its_way, never_sent = delivery_rows(ledger)
+    assert on_its_way.reached_at is not None
+    assert never_sent.reached_at is None
+
+
+def test_what_was_not_answered_may_be_there_though_its_time_is_over(ledger: Ledger) -> None:
+    analysed(ledger)
+    ledger.deliveries.plan([VAULT])
+    (parcel,) = ledger.deliveries.due("vault")
+    let_pass(ledger.database, 72 * HOUR_S)
+    send(ledger, parcel, SILENT)
+    (row,) = delivery_rows(ledger, "vault")
+    assert (row.state, row.reason) == ("refused", "no time left; last: no answer")
+    assert row.reached_at is not None  # a note on withdrawn results must name it
 
 
 def test_what_cannot_be_reached_ends_by_its_own_patience(ledger: Ledger) -> None:
@@ -217,6 +232,15 @@ def test_a_person_sends_only_what_ended_again(ledger: Ledger) -> None:
     row, _ = delivery_rows(ledger)
     assert (row.attempts, row.refusals, row.asked_at, row.asks) == (0, 0, None, 0)
     assert row.created_at == row.next_at == row.updated_at
+
+
+def test_what_is_still_tried_does_not_keep_a_person_from_the_rest(ledger: Ledger) -> None:
+    waiting, refused = parcels(ledger, PACS)
+    send(ledger, waiting, BUSY)
+    for _ in range(3):
+        send(ledger, refused, REFUSED)
+    assert ledger.deliveries.resend(refused.job_id, None, "cli ada") == 2
+    assert ledger.deliveries.due("pacs") == [waiting, refused]
 
 
 def test_what_is_sent_again_has_all_its_time_again(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from dicom_node.domain.delivery import DELIVER_BY_S
 from dicom_node.domain.job import (
     JobState,
 )
@@ -89,6 +90,7 @@ def test_an_object_taken_for_sending_is_dropped_before_its_first_byte(ledger: Le
     assert not ledger.deliveries.begin(sr)
     ledger.deliveries.postpone([sr], BUSY)
     assert delivery_states(ledger)[:2] == ["accepted", "cancelled"]
+    assert {event.actor for event in events_of(ledger, "cancel")} == {"deliver"}
 
 
 @pytest.mark.parametrize("ending", [FAILED, UNSUITABLE])
@@ -175,6 +177,20 @@ def test_an_object_on_its_way_when_the_node_died_is_named_too(ledger: Ledger) ->
     assert delivery_states(ledger)[:2] == ["cancelled", "cancelled"]
     ledger.withdrawals.replace("pacs")
     assert ledger.withdrawals.due("pacs")[0].hashes == (sha256("seg", "R-CC", ""),)
+
+
+def test_what_was_never_answered_is_named_though_its_time_is_over(ledger: Ledger) -> None:
+    analysed(ledger)
+    ledger.deliveries.plan([PACS])
+    seg, sr = ledger.deliveries.due("pacs")
+    let_pass(ledger.database, DELIVER_BY_S)
+    send(ledger, seg, BUSY)
+    send(ledger, sr, SILENT)
+    assert delivery_states(ledger) == ["refused", "refused"]
+    second(ledger)
+    send_all(ledger)
+    ledger.withdrawals.replace("pacs")
+    assert ledger.withdrawals.due("pacs")[0].hashes == (sha256("sr", "exam", ""),)
 
 
 def test_each_older_set_has_a_note_of_its_own(ledger: Ledger) -> None:
