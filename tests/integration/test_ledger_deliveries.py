@@ -88,12 +88,19 @@ def test_objects_of_one_exam_go_together_the_oldest_exam_first(ledger: Ledger) -
     for job_id in (second, first):
         job = claim(ledger, job_id)
         ledger.jobs.finish(job, RESULTS, Ending(event=UNSUITABLE.event))
-    ledger.deliveries.plan([PACS])
+        ledger.deliveries.plan([PACS])
     assert [parcel.job_id for parcel in ledger.deliveries.due("pacs")] == [first, first]
     assert len(ledger.deliveries.due("pacs", limit=1)) == 1
     for parcel in ledger.deliveries.due("pacs"):
         send(ledger, parcel, SUCCESS)
     assert {parcel.job_id for parcel in ledger.deliveries.due("pacs")} == {second}
+
+
+def test_what_was_restamped_for_a_destination_goes_there_and_nowhere_else(ledger: Ledger) -> None:
+    _, sr = parcels(ledger, PACS, VAULT)
+    ledger.rechecks.restamp(sr.job_id, "pacs", {sr.delivery_id: "f" * 64}, "given")
+    assert [parcel.sha256 for parcel in ledger.deliveries.due("pacs")][1:] == ["f" * 64]
+    assert [parcel.sha256 for parcel in ledger.deliveries.due("vault")] == [sr.sha256]
 
 
 def test_a_job_is_delivered_when_every_destination_has_every_object(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from dicom_node.store import tables as t
 from dicom_node.store.deliveries import Parcel, Plan
 from dicom_node.store.jobs import Artefact
 from dicom_node.store.ledger import Ledger
-from tests.headers import low_energy
+from tests.headers import STUDY, low_energy
 from tests.integration.databases import let_pass
 from tests.integration.ledger_acts import STORED, artefact, claim, job_state, new_job, rows, send
 
@@ -69,6 +69,27 @@ def test_others_take_the_place_of_what_is_not_taken_and_deliver_the_exam(ledger:
     assert ledger.fallbacks.counts() == {("pacs", "seg"): 1}
     (line,) = ledger.overview.studies()
     assert line.reason == f"pacs: {row.reason}"
+
+
+def test_the_first_no_puts_nothing_in_its_place(ledger: Ledger) -> None:
+    planned(ledger)
+    (seg,) = ledger.deliveries.due("pacs")
+    send(ledger, seg, replace(NOT_TAKEN, instead=("sc",)))
+    assert states(ledger) == {"seg": "waiting"}
+    assert ledger.destinations.not_taken() == {}
+
+
+def test_a_class_that_is_taken_once_is_no_longer_one_that_is_not(ledger: Ledger) -> None:
+    first = planned(ledger)
+    refuse(ledger, ledger.deliveries.due("pacs")[0])
+    again = ledger.revisions.rerun(STUDY, "cli ada")
+    ledger.jobs.finish(claim(ledger, again), [replace(results()[0], key="new")], STORED)
+    ledger.deliveries.plan([SEG_ONLY])
+    (seg,) = ledger.deliveries.due("pacs")
+    assert seg.job_id != first
+    assert ledger.destinations.not_taken() == {"pacs": ("1.2.840.0",)}
+    send(ledger, seg, SUCCESS)
+    assert ledger.destinations.not_taken() == {}
 
 
 def test_what_went_in_its_place_is_confirmed_like_everything_else(ledger: Ledger) -> None:

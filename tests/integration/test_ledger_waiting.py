@@ -253,6 +253,19 @@ def test_what_is_sent_again_has_all_its_time_again(ledger: Ledger) -> None:
     assert delivery_states(ledger)[0] == "waiting"
 
 
+def test_what_was_lost_there_is_asked_for_as_if_never_before(ledger: Ledger) -> None:
+    analysed(ledger)
+    ledger.deliveries.plan([VAULT])
+    (parcel,) = ledger.deliveries.due("vault")
+    send(ledger, parcel, SUCCESS)
+    ledger.commitments.due("vault")
+    ledger.proofs.confirm(parcel.job_id, "vault", set(), {parcel.sop_instance_uid: 0x0112})
+    send(ledger, parcel, SUCCESS)
+    (row,) = delivery_rows(ledger, "vault")
+    assert (row.state, row.asked_at, row.asks) == ("accepted", None, 0)
+    assert len(ledger.commitments.due("vault")) == 1
+
+
 def test_what_is_sent_again_is_asked_for_anew(ledger: Ledger) -> None:
     analysed(ledger)
     ledger.deliveries.plan([VAULT])

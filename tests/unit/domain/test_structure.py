@@ -13,68 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from dicom_node import scan
 from dicom_node.domain import assessment, header, kind, spacing, structure, view
 from dicom_node.domain.elements import READ
-from dicom_node.domain.structure import USUAL, Encoding, Limits, Pixels, Structure, walk
+from dicom_node.domain.structure import Encoding, Limits, Pixels, walk
 from dicom_node.errors import CannotUnderstand, Unreadable
+from tests.data_sets import (
+    BIG,
+    EMPTY,
+    EXPLICIT,
+    IMPLICIT,
+    ITEM,
+    ITEM_END,
+    LIE,
+    LIMITS,
+    OPEN,
+    SEQUENCE_END,
+    element,
+    encoded,
+    nested,
+    refusal,
+    walked,
+    words,
+)
 from tests.headers import code, image_ds
-
-EXPLICIT = Encoding(implicit=False, little_endian=True)
-IMPLICIT = Encoding(implicit=True, little_endian=True)
-BIG = Encoding(implicit=False, little_endian=False)
-LIMITS = Limits(nesting=4, elements=50, value_bytes=1000, header_bytes=3000)
-ITEM, ITEM_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0" + bytes(4)
-SEQUENCE_END = b"\xfe\xff\xdd\xe0" + bytes(4)
-OPEN = b"\xff\xff\xff\xff"
-EMPTY = ITEM + bytes(4)
-
-
-def walked(content: bytes, encoding: Encoding = EXPLICIT, limits: Limits = USUAL) -> Structure:
-    def read(offset: int, length: int) -> bytes:
-        return content[offset : offset + length]
-
-    return walk(read, 0, len(content), encoding, limits, READ)
-
-
-def refusal(content: bytes, encoding: Encoding = EXPLICIT, limits: Limits = LIMITS) -> Unreadable:
-    with pytest.raises(CannotUnderstand) as refused:
-        walked(content, encoding, limits)
-    return Unreadable(refused.value.dimse_status)
-
-
-def encoded(ds: Dataset, encoding: Encoding = EXPLICIT) -> bytes:
-    stream = DicomBytesIO()
-    stream.is_implicit_VR, stream.is_little_endian = encoding
-    write_dataset(stream, ds)
-    return bytes(stream.getvalue())
-
-
-def element(tag: int, vr: bytes, value: bytes, length: bytes | None = None) -> bytes:
-    """One element in Explicit VR Little Endian, whatever it claims."""
-    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr
-    if vr in {b"SQ", b"OB", b"OW", b"UN", b"UT"}:
-        return head + bytes(2) + (length or struct.pack("<L", len(value))) + value
-    return head + (length or struct.pack("<H", len(value))) + value
-
-
-LIE = element(0x54, b"LO", b"AB", b"\x20\0")
-
-
-def nested(depth: int, *, is_open: bool) -> bytes:
-    """Sequences within sequences."""
-    content = b""
-    for _ in range(depth):
-        if is_open:
-            item = ITEM + OPEN + content + ITEM_END + SEQUENCE_END
-            content = element(0x00540220, b"SQ", item, OPEN)
-        else:
-            content = element(0x00540220, b"SQ", ITEM + struct.pack("<L", len(content)) + content)
-    return content
 
 
 @pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG])
@@ -131,6 +95,17 @@ def test_nesting_is_counted_without_recursion(is_open: bool) -> None:  # noqa: F
         ),
         (element(0x00540220, b"SQ", EMPTY, OPEN), Unreadable.CUT_OFF),
         (element(0x00540220, b"SQ", element(0x00100020, b"LO", b"AB")), Unreadable.DISORDER),
+        (
+            element(0x00540220, b"SQ", ITEM + b"\x04\0\0\0" + bytes(4))
+            + element(0x00540400, b"LO", bytes(40)),
+            Unreadable.BEYOND_ITEM,
+        ),
+        (
+            element(0x00540220, b"SQ", element(0x00100020, b"LO", b"AB") + SEQUENCE_END, OPEN),
+            Unreadable.DISORDER,
+        ),
+        (element(0x00540220, b"SQ", SEQUENCE_END), Unreadable.DISORDER),
+        (element(0x00100020, b"lo", b"AB"), Unreadable.VALUE_TOO_LONG),  # no VR: a length
         (ITEM_END, Unreadable.DISORDER),
         (SEQUENCE_END, Unreadable.DISORDER),
         (element(0x00020010, b"UI", b"1.2.3\0"), Unreadable.DISORDER),
@@ -147,6 +122,107 @@ def test_each_lie_has_its_own_answer(content: bytes, why: Unreadable | None) -> 
         assert refusal(content) is why
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (element(0x00100020, b"LO", b"AB") * 60, "more than 50 elements"),
+        (
+            element(0x00081190, b"UT", bytes(1200)),
+            "(0008,1190) is 1200 bytes long, more than 1000",
+        ),
+        (nested(5, is_open=True), "sequences are nested more than 4 deep"),
+        (element(0x00100020, b"LO", b"AB")[:7], "an element ends behind the object"),
+        (
+            element(0x00540220, b"SQ", ITEM + b"\x04\0\0\0" + bytes(4))
+            + element(0x00540400, b"LO", bytes(40)),
+            "an element ends behind its item",
+        ),
+        (ITEM_END, "(FFFE,E00D) where it must not be"),
+        (
+            element(0x7FE00010, b"OW", bytes(8), b"\xf0\0\0\0"),
+            "Pixel Data is cut off 232 bytes early",
+        ),
+        (element(0x7FE00010, b"OB", EMPTY, OPEN), "compressed Pixel Data is cut off"),
+        (
+            element(0x7FE00010, b"OB", EMPTY + ITEM + b"\x04\0\0\0ABCD", OPEN),
+            "compressed Pixel Data is cut off",
+        ),
+        (
+            element(0x7FE00010, b"OB", EMPTY + ITEM + b"\x80\0\0\0ABCD", OPEN),
+            "compressed Pixel Data is cut off or damaged",
+        ),
+        (
+            element(0x7FE00010, b"OB", EMPTY + bytes(16), OPEN),
+            "compressed Pixel Data is cut off or damaged",
+        ),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_is_wrong(content: bytes, text: str) -> None:
+    assert words(content) == text
+
+
+def test_what_is_just_within_a_limit_is_let_in() -> None:
+    fifty = element(0x00100020, b"LO", b"AB") * 50
+    walked(fifty, limits=LIMITS)
+    longest = element(0x00081190, b"UT", bytes(LIMITS.value_bytes))
+    walked(longest, limits=LIMITS)
+    patient = element(0x00100020, b"LO", b"AB")
+    walked(patient, limits=Limits(header_bytes=len(patient)))
+    less = Limits(header_bytes=len(patient) - 1)
+    assert refusal(patient, limits=less) is Unreadable.HEADER_TOO_LARGE
+    assert words(patient, limits=less) == "the header holds 10 bytes, more than 9"
+
+
+def test_an_object_shorter_than_it_was_said_to_be_is_cut_off() -> None:
+    content = element(0x00100020, b"LO", b"AB")[:5]
+
+    def read(offset: int, length: int) -> bytes:
+        return content[offset : offset + length]
+
+    with pytest.raises(CannotUnderstand, match=r"^the object is cut off$") as refused:
+        walk(read, 0, 100, EXPLICIT, LIMITS, READ)
+    assert Unreadable(refused.value.dimse_status) is Unreadable.CUT_OFF
+
+
+LETTERS = struct.pack("<HHL", 0x0010, 0x0020, int.from_bytes(b"LO\0\0", "little"))
+AMONG_LETTERS = LETTERS + bytes(int.from_bytes(b"LO", "little"))  # its length reads like a VR
+SERIES = element(0x0020000E, b"UI", b"AB")
+
+
+def test_a_length_that_reads_like_a_vr_is_still_a_length() -> None:
+    item = ITEM + struct.pack("<L", len(AMONG_LETTERS)) + AMONG_LETTERS
+    sequence = struct.pack("<HHL", 0x0054, 0x0220, len(item)) + item
+    assert walked(AMONG_LETTERS, IMPLICIT).places == {0x00100020: (0, len(AMONG_LETTERS))}
+    assert walked(sequence, IMPLICIT).places == {0x00540220: (0, len(sequence))}
+    unknown = element(0x00091001, b"UN", item + SEQUENCE_END, OPEN)
+    assert set(walked(unknown + SERIES).places) == {0x0020000E}
+
+
+def test_an_implicit_element_amid_explicit_ones_is_found() -> None:
+    content = struct.pack("<HHL", 0x0010, 0x0020, 2) + b"AB"
+    assert walked(content + SERIES).places == {0x00100020: (0, 10), 0x0020000E: (10, 20)}
+
+
+def test_a_sequence_is_walked_if_its_tag_is_all_that_says_so_and_no_vr_denies_it() -> None:
+    implicit = struct.pack("<HHL", 0x0054, 0x0220, 12) + bytes(12)
+    assert refusal(implicit, IMPLICIT) is Unreadable.DISORDER
+    assert walked(element(0x00540220, b"LO", bytes(12))).places == {0x00540220: (0, 20)}
+
+
+def test_an_icons_pixels_are_passed_over() -> None:
+    icon = element(0x7FE00010, b"OB", EMPTY + EMPTY + SEQUENCE_END, OPEN)
+    item = ITEM + struct.pack("<L", len(icon)) + icon
+    found = walked(element(0x00880200, b"SQ", item) + SERIES)
+    assert set(found.places) == {0x0020000E}
+    assert found.pixels is None
+
+
+def test_an_element_as_short_as_can_be_is_found_behind_the_pixels() -> None:
+    pixels = element(0x7FE00010, b"OW", bytes(8))
+    found = walked(pixels + element(0x00100020, b"LO", b""))
+    assert found.places == {0x00100020: (len(pixels), len(pixels) + 8)}
+
+
 def test_only_what_is_decoded_counts_for_the_size_of_the_header() -> None:
     read = b"".join(element(tag, b"LO", bytes(900)) for tag in (0x00080060, 0x00100020, 0x00180060))
     walked(read, limits=LIMITS)
@@ -160,6 +236,9 @@ def test_fragments_are_counted_without_the_offset_table() -> None:
     content = element(0x7FE00010, b"OB", EMPTY + fragment * 3 + SEQUENCE_END, OPEN)
     assert walked(content).pixels == Pixels(0, 3)
     assert walked(content + b"\0").pixels == Pixels(0, 3)
+    for none in (b"", EMPTY):
+        content = element(0x7FE00010, b"OB", none + SEQUENCE_END, OPEN)
+        assert walked(content).pixels == Pixels(0, 0)
 
 
 @pytest.mark.parametrize("block", [8, 9, 12, 13, 31])
