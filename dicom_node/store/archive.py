@@ -236,8 +236,9 @@ class Archive:
         return False
 
     def _make_folder(self, folder: Path) -> None:
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
+        if not folder.is_dir():
+            with suppress(FileExistsError):  # somebody else was quicker: his sync may come later
+                folder.mkdir(mode=0o700)
             _sync(self.objects)
 
     def remove(self, sha256: str) -> None:

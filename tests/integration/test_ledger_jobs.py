@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select, update
 
@@ -70,17 +72,24 @@ def test_a_worker_gets_the_job_as_it_stands_and_why_the_last_attempt_failed(
 
 
 def test_a_job_that_somebody_has_changed_meanwhile_is_not_changed(ledger: Ledger) -> None:
-    stale = job_row(ledger, new_job(ledger))
-    claim(ledger, stale.id, EXPIRED, "one")
-    first = job_row(ledger, stale.id)
-    claim(ledger, stale.id, owner="two")  # the same state again under another token
-    for row, act in ((stale, JobEvent.CLAIMED), (first, JobEvent.LEASE_LOST)):
+    job_id = new_job(ledger)
+
+    def too_late(row: Any) -> None:
         with (
-            pytest.raises(LedgerError, match=f"job {row.id}: changed by somebody else"),
+            pytest.raises(LedgerError, match=f"job {job_id}: changed by somebody else"),
             ledger.database.write() as connection,
         ):
-            change_job(connection, row, act, 0.0, actor="late")
-    assert job_row(ledger, stale.id).lease_owner == "two"
+            change_job(connection, row, JobEvent.RETRY, 0.0, actor="late")
+
+    claim(ledger, job_id, EXPIRED, "one")
+    first = job_row(ledger, job_id)
+    ledger.jobs.take_back_leases()
+    too_late(first)  # the same token in another state
+    claim(ledger, job_id, EXPIRED, "two")
+    second = job_row(ledger, job_id)
+    claim(ledger, job_id, owner="three")
+    too_late(second)  # the same state under another token
+    assert job_row(ledger, job_id).lease_owner == "three"
 
 
 def test_a_job_that_nobody_knows_is_not_to_be_had(ledger: Ledger) -> None:

@@ -164,6 +164,7 @@ def test_pauses_double_from_five_seconds_to_a_quarter_of_an_hour() -> None:
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
     shorter = [next_attempt_at(0.0, attempts, 0.0, Patience(first_s=0.5)) for attempts in (1, 2, 3)]
     assert shorter == [0.5, 1, 2]
+    assert [next_attempt_at(0.0, 1, 0.0, spread=spread) for spread in (0, 1)] == [3.75, 6.25]
 
 
 def test_trying_ends_after_three_days() -> None:
