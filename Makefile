@@ -36,7 +36,7 @@ test-all: setup ## The slow tests too, with viewers and more validators
 	@bash deploy/install-peers.sh deploy/apt-test.txt deploy/apt-test-slow.txt
 	$(PYTEST)
 
-mutants: setup ## Mutants of lease, outbox, limits and path code (an hour; results in mutants/)
+mutants: setup ## Mutants of lease, outbox, limits and path code (half an hour; results in mutants/)
 	TMPDIR=$${TMPDIR:-/dev/shm} $(BIN)/python -m mutmut run --max-children 1
 	$(BIN)/python -m mutmut results
 
