@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PATIENCE_S = 1.0
@@ -29,14 +29,19 @@ class Turn:
         self._beginning = threading.Lock()
         self._mutex = threading.Lock()  # held by the thread whose turn it is in this process
 
-    def _begin(self) -> None:
-        """Open the files, after a fork once more: it shares ours, and thereby our turn."""
-        with self._beginning:
+    def _begin(self) -> bool:
+        """Open the files, after a fork once more: it shares ours, and thereby our turn.
+
+        Where that cannot be, SQLite will say why.
+        """
+        with self._beginning, suppress(OSError):
             if self._pid != os.getpid():
                 self._mutex = threading.Lock()
                 self._file = self._open()
                 self._usher = _Usher(self._open())
                 self._pid = os.getpid()
+            return True
+        return False
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -44,8 +49,9 @@ class Turn:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Wait for one's turn; it ends with the block."""
-        if self._pid != os.getpid():
-            self._begin()
+        if self._pid != os.getpid() and not self._begin():
+            yield
+            return
         end = time.monotonic() + self._patience_s
         mutex = self._mutex
         alone = mutex.acquire(timeout=self._patience_s)

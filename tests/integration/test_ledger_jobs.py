@@ -107,19 +107,19 @@ def test_a_hint_is_given_again_only_after_a_while(ledger: Ledger) -> None:
 def test_a_hint_says_whether_the_queue_was_told_before(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     assert ledger.jobs.claimable() == [Hint(job_id, rung_before=False)]
-    ledger.jobs.mark_hinted(job_id)
+    ledger.jobs.mark_hinted([job_id])
     let_pass(ledger.database, 6)
     assert ledger.jobs.claimable() == [Hint(job_id, rung_before=True)]
 
 
 def test_after_a_retry_or_a_lost_lease_the_queue_is_told_as_of_a_new_job(ledger: Ledger) -> None:
     job_id = new_job(ledger)
-    ledger.jobs.mark_hinted(job_id)
+    ledger.jobs.mark_hinted([job_id])
     claim(ledger, job_id, owner="dead")
     ledger.jobs.take_back_leases(["dead"])
     assert ledger.jobs.claimable() == [Hint(job_id, rung_before=False)]
     assert job_row(ledger, job_id).lease_until is None
-    ledger.jobs.mark_hinted(job_id)
+    ledger.jobs.mark_hinted([job_id])
     ledger.jobs.retry(claim(ledger, job_id), "database refused")
     assert job_row(ledger, job_id).lease_until is None
     let_pass(ledger.database, 20)

@@ -134,6 +134,13 @@ def test_a_fork_queues_for_itself(path: Path) -> None:
     _alone(path)
 
 
+def test_without_a_file_nobody_waits(path: Path) -> None:
+    turn = Turn(path.parent / "no folder" / "turn")
+    with turn.taken():
+        pass
+    turn.close()
+
+
 def test_closing_gives_files_and_threads_back(path: Path) -> None:
     before = threading.active_count()
     turn = Turn(path, patience_s=0.1)
