@@ -41,14 +41,19 @@ class SpoolFile:
         self.size += len(data)
         if self.size - self._begun >= EARLY:
             # Else all of it would wait for the fsync at the end, while the sender waits for us.
-            end = self.size - self.size % _PAGE
-            _LIBC.sync_file_range(self._file, self._begun, end - self._begun, _WRITE)
-            self._begun = end
+            self._send_off(self.size - self.size % _PAGE)
 
     def finish(self) -> str:
         """Close the file; the SHA-256 of its content as hexadecimal text."""
+        self._send_off(self.size)  # on its way while the header is read
         self._close()
         return self._hash.hexdigest()
+
+    def _send_off(self, end: int) -> None:
+        """Let the disk begin with what is there up to ``end``."""
+        assert self._file is not None  # noqa: S101 - neither finished nor discarded
+        _LIBC.sync_file_range(self._file, self._begun, end - self._begun, _WRITE)
+        self._begun = end
 
     def discard(self) -> None:
         """Close and remove the file; one that has moved elsewhere is no error."""
