@@ -14,16 +14,13 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 
 from dicom_node.associate import association, demand_success
 from dicom_node.destination_section import Destination
-from dicom_node.domain.dimse import UNCOMPRESSED
+from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE, REQUEST_COMMITMENT, UNCOMPRESSED
 from dicom_node.errors import LedgerError, NothingAccepted, PeerError
 from dicom_node.logs import logger
 from dicom_node.store.commitments import Request
 from dicom_node.store.ledger import Ledger
 
 LOOK_S = 0.5
-# The well-known SOP Instance of the Push Model (PS3.4 J.3.5).
-PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
-REQUEST_COMMITMENT = 1  # N-ACTION type
 SAME_ASSOCIATION_S = 1.0  # some PACS report before we hang up; the others call back
 
 

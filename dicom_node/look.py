@@ -15,7 +15,7 @@ from dicom_node import dicomweb
 from dicom_node.associate import association, describe
 from dicom_node.destination_section import Destination
 from dicom_node.domain.dimse import UNCOMPRESSED
-from dicom_node.errors import PeerError
+from dicom_node.errors import NothingAccepted, PeerError
 
 _MODEL = StudyRootQueryRetrieveInformationModelFind
 _CONTEXTS = [build_context(_MODEL, list(UNCOMPRESSED))]
@@ -40,7 +40,7 @@ def studies(
     for keyword in keywords:
         setattr(query, keyword, "")
     with association(destination, calling_ae, _CONTEXTS) as assoc:
-        return _find(destination, assoc, query)
+        return find(destination, assoc, query)
 
 
 def instances(
@@ -57,13 +57,17 @@ def instances(
             query.StudyInstanceUID = study
             query.SeriesInstanceUID = uid
             query.SOPInstanceUID = ""
-            answers = _find(destination, assoc, query)
+            answers = find(destination, assoc, query)
             found |= {str(answer.get("SOPInstanceUID", "")) for answer in answers}
     return found
 
 
-def _find(destination: Destination, assoc: Association, query: Dataset) -> list[Dataset]:
-    told = list(assoc.send_c_find(query, _MODEL))
+def find(destination: Destination, assoc: Association, query: Dataset) -> list[Dataset]:
+    """What the destination answers of the study that the query names; raises as above."""
+    try:
+        told = list(assoc.send_c_find(query, _MODEL))
+    except ValueError:  # of what was proposed it accepted other contexts
+        raise NothingAccepted(f"{describe(destination)}: offers no Study Root C-FIND") from None
     code = told[-1][0].get("Status") if told else None
     if code != 0x0000:
         words = "no answer" if code is None else f"0x{code:04X}"

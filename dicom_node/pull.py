@@ -17,7 +17,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from dicom_node.associate import association, describe, peer
+from dicom_node import look
+from dicom_node.associate import association, peer
 from dicom_node.domain.dimse import INPUT_CLASSES, LOSSLESS_SYNTAXES, UNCOMPRESSED
 from dicom_node.domain.pull import Found, PullState, wanted
 from dicom_node.domain.study import missing_images
@@ -174,36 +175,26 @@ def _contexts() -> list[PresentationContext]:
 
 def _images(assoc: Association, source: Destination, study: str) -> Iterator[Found]:
     """What the PACS has of a study's mammography series, by C-FIND of series, then images."""
-    for series in _find(assoc, source, "SERIES", StudyInstanceUID=study, Modality="MG"):
+    for series in look.find(source, assoc, _query("SERIES", study, Modality="MG")):
         uid = str(series.get("SeriesInstanceUID", ""))
         # A PACS that does not match by a key answers with more than was asked for.
-        if not uid or series.get("StudyInstanceUID", study) != study:
+        if not uid or series.get("Modality", "MG") != "MG":
             continue
-        if series.get("Modality", "MG") != "MG":
-            continue
-        keys = {"StudyInstanceUID": study, "SeriesInstanceUID": uid}
-        for image in _find(assoc, source, "IMAGE", **keys):
+        for image in look.find(source, assoc, _query("IMAGE", study, SeriesInstanceUID=uid)):
             if "SOPInstanceUID" in image and image.get("SeriesInstanceUID", uid) == uid:
                 yield Found(uid, str(image.SOPInstanceUID), str(image.get("SOPClassUID", "")))
 
 
-def _find(assoc: Association, source: Destination, level: str, **keys: str) -> list[Dataset]:
+def _query(level: str, study: str, **keys: str) -> Dataset:
     query = Dataset()
     query.QueryRetrieveLevel = level
+    query.StudyInstanceUID = study
     query.SeriesInstanceUID = ""
     if level == "IMAGE":
         query.SOPInstanceUID = query.SOPClassUID = ""
     for keyword, value in keys.items():
         setattr(query, keyword, value)
-    try:
-        answers = list(assoc.send_c_find(query, _MODELS[0]))
-    except ValueError as error:
-        raise PeerError(f"{describe(source)}: offers no Study Root C-FIND to us") from error
-    code = answers[-1][0].get("Status") if answers else None
-    if code != SUCCESS:
-        words = "no answer" if code is None else f"0x{code:04X}"
-        raise PeerError(f"{describe(source)}: C-FIND ended with {words}")
-    return [answer for _, answer in answers if answer is not None]
+    return query
 
 
 def _last_status(answers: Iterator[tuple[Dataset, Dataset | None]]) -> int | None:

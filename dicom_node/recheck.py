@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.tag import Tag
-
 from dicom_node import look
 from dicom_node.domain.delivery import DeliveryEvent, Outcome
 from dicom_node.domain.recheck import (
@@ -86,13 +82,7 @@ class Recheck:
         return [header_of(answer) for answer in answers]
 
     def _header(self, sha256: str) -> dict[str, str]:
-        try:
-            tags = [Tag(keyword) for keyword in COPIED]
-            path = self._archive.path(sha256)
-            return header_of(dcmread(path, stop_before_pixels=True, specific_tags=tags))
-        except (OSError, InvalidDicomError) as error:
-            reason = type(error).__name__
-            raise ArchiveError(f"object {sha256[:12]}… cannot be read: {reason}") from None
+        return header_of(self._archive.header(sha256, COPIED))
 
     def _restamp(self, parcels: Sequence[Parcel], found: Judgement) -> list[Parcel]:
         """Give objects the destination's own values, as new bytes beside the old."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.tag import Tag
-
 from dicom_node import look
 from dicom_node.destination_section import Destination
 from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
@@ -15,7 +11,6 @@ from dicom_node.store.ledger import Ledger
 from dicom_node.store.proofs import Look
 
 LOOK_S = 0.5
-_SERIES = Tag("SeriesInstanceUID")
 
 
 class Seer:
@@ -67,11 +62,7 @@ class Seer:
             self._log.warning("proof ended", objects=ended, reason=reason)
 
     def _series(self, sha256: str) -> str:
-        try:
-            ds = dcmread(
-                self._archive.path(sha256), stop_before_pixels=True, specific_tags=[_SERIES]
-            )
-            return str(ds.SeriesInstanceUID)
-        except (OSError, InvalidDicomError, AttributeError) as error:
-            reason = type(error).__name__
-            raise ArchiveError(f"object {sha256[:12]}… cannot be read: {reason}") from None
+        uid = str(self._archive.header(sha256, ["SeriesInstanceUID"]).get("SeriesInstanceUID", ""))
+        if not uid:
+            raise ArchiveError(f"object {sha256[:12]}… has no Series Instance UID")
+        return uid

@@ -15,19 +15,17 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 )
 
 from dicom_node.associate import association
-from dicom_node.domain.dimse import UNCOMPRESSED
+from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE, REQUEST_COMMITMENT, UNCOMPRESSED
 from dicom_node.domain.promise import NotUnderstoodError, Verdict, question_from, report, verdict
 from dicom_node.errors import LedgerError, PeerError
 from dicom_node.guest_list import GuestList
-from dicom_node.logs import logger
+from dicom_node.logs import in_words, logger
 from dicom_node.store.archive import Archive, sha256_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.promises import Kept, Promise
 from dicom_node.visits import plain
 
 LOOK_S = 1.0
-PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5
-REQUEST_COMMITMENT = 1  # N-ACTION type
 # Whoever wants the report elsewhere hangs up at once; whoever still waits then wants it here.
 WAITS_AFTER_S = 1.0
 OURS_FOR_S = 30.0  # the report on the asker's own association comes first
@@ -92,7 +90,7 @@ class Voucher:
                 return
             why = ""
         except Exception as error:  # noqa: BLE001 - the edge of this thread; a tick tries again
-            why = str(error)
+            why = in_words(error)
         try:
             self._ledger.promises.release(promise)
         except LedgerError as error:

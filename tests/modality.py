@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import ModalityPerformedProcedureStep, StorageCommitmentPushModel
 
-from dicom_node.confirm import PUSH_MODEL_INSTANCE
+from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE
 from tests.mammogram_headers import header
 from tests.peers import free_port, wait_until
 

@@ -19,7 +19,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
-from dicom_node.confirm import PUSH_MODEL_INSTANCE
+from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE
 from tests.peers import free_port
 
 Answer = Callable[[evt.Event], int]

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamic
 )
 
 from dicom_node.associate import association, send_at_once
-from dicom_node.confirm import PUSH_MODEL_INSTANCE
+from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE
 from dicom_node.settings import Destination
 
 NO_SUCH_OBJECT = 0x0112  # PS3.3 C.14.1.1: No such object instance

@@ -1,4 +1,4 @@
-"""Which SOP classes and transfer syntaxes the listener takes."""
+"""What DICOM services name by number: SOP classes, transfer syntaxes, the Push Model."""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ LOSSLESS_SYNTAXES: tuple[uid.UID, ...] = (
 )
 UNCOMPRESSED = LOSSLESS_SYNTAXES[:2]  # for everything but images
 NATIVE_SYNTAXES = frozenset(LOSSLESS_SYNTAXES[:3])
+# Storage Commitment: the Push Model's well-known SOP Instance, its N-ACTION (PS3.4 J.3.5, J.3.2).
+PUSH_MODEL_INSTANCE = uid.UID("1.2.840.10008.1.20.1.1")
+REQUEST_COMMITMENT = 1
 
 
 def class_name(sop_class_uid: str) -> str:

@@ -14,6 +14,9 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     JPEGLSLossless,
 )
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made dynamically
+    StudyRootQueryRetrieveInformationModelGet,
+)
 from sqlalchemy import update
 
 from dicom_node.pull import Puller
@@ -26,6 +29,7 @@ from tests.integration.dcmqrscp import dcmqrscp
 from tests.integration.door import Door, MakeDoor
 from tests.modality import Modality, picture
 from tests.peers import free_port, orthanc, storescu
+from tests.scripted_pacs import scripted_pacs
 
 STUDY = str(picture().StudyInstanceUID)
 Archive = Callable[[Path, int], AbstractContextManager[tuple[str, int]]]  # title and port
@@ -142,7 +146,7 @@ def test_an_open_exam_that_lacks_images_has_them_fetched_once(
     with dcmtk(tmp_path / "pacs", door.settings.port) as (title, port):
         storescu(port, files(tmp_path / "files", *images), ae=title)
         source = f"{title}@127.0.0.1:{port}"
-        by_itself = puller(door, source, automatic=True, after_s=0.01)
+        by_itself = puller(door, source, automatic=True, after_s=1e-6)
         Modality(door.settings.port).store(images[0])
         by_itself.tick()
         assert len(here(door)) == 4
@@ -169,6 +173,15 @@ def test_a_pacs_that_is_down_is_tried_again_until_it_is_given_up(make_door: Make
         connection.execute(update(s.pulls).values(next_at=0, ordered_at=0))
     puller(door, source).tick()
     assert pulls.row(order)["state"] == "not_pulled"
+
+
+def test_a_pacs_that_answers_no_query_is_said(make_door: MakeDoor) -> None:
+    door = make_door()
+    with scripted_pacs(classes=[StudyRootQueryRetrieveInformationModelGet], services=False) as pacs:
+        source = f"{pacs.ae_title}@127.0.0.1:{pacs.port}"
+        order = door.hospital.ledger.pulls.order(STUDY, source, "test")
+        puller(door, source).tick()
+    assert door.hospital.ledger.pulls.row(order)["reason"].endswith("no Study Root C-FIND")
 
 
 @pytest.mark.dcmtk

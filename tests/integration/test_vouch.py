@@ -11,8 +11,8 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing
 from pynetdicom.sop_class import StorageCommitmentPushModel
 from sqlalchemy import update
 
-from dicom_node.confirm import PUSH_MODEL_INSTANCE
 from dicom_node.domain.delivery import DELIVER_BY_S
+from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE
 from dicom_node.domain.identifiers import derive_uid
 from dicom_node.domain.peer import Peer
 from dicom_node.store import service_tables as s
