@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -19,26 +21,41 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """What shares a running hospital or encoded analyses goes to one process, the longest first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_company(item)))
+    """The longest companies first: what comes last is short, and no process waits long for it."""
     yield
-    items.sort(key=lambda item: _ORDER.get(_company(item), len(_ORDER)))
+    items.sort(key=lambda item: _ORDER.get(company(item.nodeid), len(_ORDER)))
 
 
-_ORDER = {"hospital": 0, "conformance": 1}
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Companies stay together. xdist's own groups do not: pytest 9.2 has renamed what they set."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Companies(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return company(nodeid)
+
+    return Companies(config, log)
 
 
-def _company(item: pytest.Item) -> str:
-    """Tests of one name run in one process, when there are several."""
-    if "hospital" in getattr(item, "fixturenames", ()):
+ROOT = Path(__file__).resolve().parents[1]
+_ORDER = {name: number for number, name in enumerate(("hospital", "conformance"))}
+
+
+@cache
+def company(nodeid: str) -> str:
+    """Tests of one name run in one process: a file, or what shares a hospital or analyses."""
+    file = nodeid.split("::", maxsplit=1)[0]
+    if file.startswith("tests/conformance/"):
+        return "conformance"
+    if file.startswith("tests/e2e/") and "hospital: Hospital" in (ROOT / file).read_text():
         return "hospital"
-    return "conformance" if "conformance" in item.path.parts else item.nodeid.split("::")[0]
+    return file
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    return Path(__file__).resolve().parents[1]
+    return ROOT
 
 
 @pytest.fixture(autouse=True)
