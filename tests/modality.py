@@ -17,6 +17,7 @@ from pynetdicom.sop_class import ModalityPerformedProcedureStep, StorageCommitme
 from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE
 from tests.mammogram_headers import header
 from tests.peers import free_port, wait_until
+from tests.scripted_pacs import end
 
 SHAPE = (512, 512)  # smaller images are not analysed
 MG = DigitalMammographyXRayImageStorageForPresentation
@@ -90,7 +91,7 @@ class Modality:
         try:
             yield
         finally:
-            server.shutdown()
+            end(server)
 
     def store(self, *images: Dataset) -> None:
         """Store images; each must be answered with success."""

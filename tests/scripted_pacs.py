@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
+from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom_node.domain.dimse import PUSH_MODEL_INSTANCE
 from tests.peers import free_port
@@ -123,6 +125,13 @@ def abort(event: evt.Event) -> int:
     return 0x0000
 
 
+def end(server: ThreadedAssociationServer) -> None:
+    """Shut down; without its socket the server would see that up to half a second later."""
+    assert server.socket is not None
+    server.socket.shutdown(socket.SHUT_RDWR)
+    server.shutdown()
+
+
 @contextmanager
 def scripted_pacs(
     *answers: Answer,
@@ -155,7 +164,7 @@ def scripted_pacs(
     try:
         yield pacs
     finally:
-        server.shutdown()
+        end(server)
         for thread in threading.enumerate():
             if thread.name.startswith("AssocRequestor"):
                 thread.join(5)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from pynetdicom import AE, evt
@@ -75,6 +76,7 @@ class Server(ThreadedAssociationServer):
         self._turned_away = turned_away
         self._tls = tls
         self._hand = hand
+        self._ending = False
         self.request_queue_size = listener.backlog
         super().__init__(
             ae,
@@ -103,6 +105,8 @@ class Server(ThreadedAssociationServer):
         except BlockingIOError:
             raise
         except OSError as error:
+            if self._ending:
+                raise
             logger("wire").error("connection not accepted", error=error, reason=in_words(error))
             time.sleep(OUT_OF_DESCRIPTORS_S)  # it would be asked again at once
             raise
@@ -157,6 +161,13 @@ class Server(ThreadedAssociationServer):
         else:
             return True
         return False
+
+    def shutdown(self) -> None:
+        """Stop listening, at once: a loop that waits for connections looks but twice a second."""
+        self._ending = True
+        with suppress(OSError):  # not every system wakes whoever waits
+            self._listening().shutdown(socket.SHUT_RDWR)
+        super().shutdown()
 
     def left(self, assoc: Acceptor) -> None:
         """A connection is over."""

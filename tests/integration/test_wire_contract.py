@@ -36,7 +36,14 @@ PAIRS = {
     Connection: (AssociationSocket, {"recv", "send"}),
     Server: (
         ThreadedAssociationServer,
-        {"server_bind", "get_request", "verify_request", "process_request", "handle_error"},
+        {
+            "server_bind",
+            "get_request",
+            "shutdown",
+            "verify_request",
+            "process_request",
+            "handle_error",
+        },
     ),
     Handed: (ThreadedAssociationServer, {"server_bind", "server_activate", "shutdown"}),
     Stopwatch: (Timer, {"start", "stop", "remaining"}),
