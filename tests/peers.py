@@ -26,6 +26,7 @@ from dicom_node.settings import Settings, load_settings
 from dicom_node.store.archive import Archive
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.overview import StudySheet
+from tests import forked
 
 
 def need(program: str, package: str) -> str:
@@ -227,19 +228,20 @@ class RunningNode:
 
 
 def dicom_node(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``dicom-node`` as a user does."""
-    return _run("dicom_node", *arguments)
+    """Run ``dicom-node`` in a process of its own."""
+    return forked.run("dicom_node", arguments, 300)
 
 
 def faps(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run ``faps`` as a user does."""
-    return _run("worker", *arguments, timeout=timeout)
+    """Run ``faps`` in a process of its own."""
+    return forked.run("worker", arguments, timeout)
 
 
-def _run(package: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def from_scratch(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does: an interpreter is started, everything is imported."""
     return subprocess.run(
         [sys.executable, "-m", package, *arguments],
-        capture_output=True, text=True, check=False, timeout=timeout,
+        capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "COLUMNS": "240"},
     )  # fmt: skip
 

@@ -8,12 +8,13 @@ from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from tests.conformance.validators import dciodvfy_errors
-from tests.peers import dicom_node
+from tests.peers import from_scratch
 
 
 def test_one_exam_comes_back_confirmed_and_valid(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = dicom_node("demo", "--once", "--out", str(out), "--data", str(tmp_path / "data"))
+    data = str(tmp_path / "data")
+    result = from_scratch("dicom_node", "demo", "--once", "--out", str(out), "--data", data)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "is confirmed" in result.stdout
     assert "not for diagnosis" in result.stdout

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from tests.authors_networks import authors_classifier, authors_inputs, weights
 from tests.conformance.validators import dciodvfy_errors
 from tests.e2e.conftest import MakeExam, study_of
-from tests.peers import faps
+from tests.peers import faps, from_scratch
 from tests.public_data import write_prepared
 
 
@@ -38,7 +38,7 @@ def test_a_folder_is_analysed_into_the_same_objects_as_the_node_sends(
 
 
 def test_an_empty_folder_is_said_in_one_line(tmp_path: Path) -> None:
-    result = faps("analyse", str(tmp_path), "--out", str(tmp_path / "out"))
+    result = from_scratch("worker", "analyse", str(tmp_path), "--out", str(tmp_path / "out"))
     assert result.returncode == 1
     assert "no DICOM file there" in result.stderr
     assert "Traceback" not in result.stderr
