@@ -28,9 +28,9 @@ data_dir = "{data}"
 
 # A test waits for silence in seconds, a hospital in minutes.
 [completeness]
-settle_s = 1
-quiet_s = 3
-deadline_s = 5
+settle_s = 0.5
+quiet_s = 2
+deadline_s = 3
 
 # One core for the analysis: tests and peers use the others.
 [worker]

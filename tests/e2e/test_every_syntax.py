@@ -40,25 +40,32 @@ SEED = 3
 
 
 @pytest.fixture(scope="module")
-def pair(make_exam: MakeExam) -> Path:
-    return make_exam(seed=SEED, views=("R_CC",))
+def studies(
+    hospital: Hospital, make_exam: MakeExam, tmp_path_factory: pytest.TempPathFactory
+) -> dict[UID, str]:
+    """A pair sent in every syntax, each as a study of its own: they wait and are analysed together.
+
+    The study of each syntax.
+    """
+    pair, sent = make_exam(seed=SEED, views=("R_CC",)), {}
+    for syntax in SYNTAXES:
+        plain, coded = (tmp_path_factory.mktemp(name) for name in ("plain", "coded"))
+        as_new_study(pair, plain, syntax)
+        for path in plain.glob("*.dcm"):
+            if syntax == ExplicitVRLittleEndian:
+                shutil.copy2(path, coded / path.name)
+            else:
+                recode(path, coded / path.name, syntax)
+        send(hospital.node.port, coded, syntax)
+        sent[syntax] = study_of(plain)
+    return sent
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda uid: uid.name.replace(" ", "-"))
 def test_a_pair_in_this_syntax_is_kept_as_sent_and_analysed(
-    hospital: Hospital, pair: Path, tmp_path: Path, syntax: UID
+    hospital: Hospital, studies: dict[UID, str], syntax: UID
 ) -> None:
-    plain, coded = tmp_path / "plain", tmp_path / "coded"
-    plain.mkdir()
-    coded.mkdir()
-    as_new_study(pair, plain, syntax)
-    for path in plain.glob("*.dcm"):
-        if syntax == ExplicitVRLittleEndian:
-            shutil.copy2(path, coded / path.name)
-        else:
-            recode(path, coded / path.name, syntax)
-    send(hospital.node.port, coded, syntax)
-    sheet = hospital.node.wait_for_state(study_of(plain), "confirmed", "failed", "unsuitable")
+    sheet = hospital.node.wait_for_state(studies[syntax], "confirmed", "failed", "unsuitable")
     assert sheet.line.state == "confirmed", sheet.line.reason
     assert {row["header"].transfer_syntax_uid for row in sheet.instances} == {str(syntax)}
     found = analysis(hospital, sheet.artefacts)
