@@ -10,17 +10,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from dicom_node.errors import BundleError
+from tests.small_bundle import small_bundle
 from worker.bundle import default_bundle, open_bundle, sign
 from worker.load import load
 
 PEM = serialization.Encoding.PEM
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
 @pytest.fixture
-def unsigned(tmp_path):
-    folder = shutil.copytree(default_bundle(), tmp_path / "bundle")
-    (folder / "SHA256SUMS.sig").unlink()
-    return folder
+def unsigned(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "bundle")
 
 
 def private(path, key):

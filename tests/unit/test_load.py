@@ -7,10 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from dicom_node.errors import BundleError
+from tests.small_bundle import small_bundle
 from worker.bundle import default_bundle, verify
 from worker.contracts import Frame, PreparedView
 from worker.load import load as load_any
@@ -30,28 +30,12 @@ def load(bundle):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A bundle of tiny networks."""
-    from worker.faps.refinenet import RefineNet
-    from worker.faps.xception_ppm import FapsClassifier
+    return small_bundle(tmp_path_factory.mktemp("bundle") / "small")
 
-    torch.manual_seed(0)
-    card = base_card("small", "0.1.0")
-    card["segmentation"] |= {"width": 4, "features": 4}
-    card["classification"] |= {"width": 0.05}
-    card["input"]["grid"] = [64, 64]
-    card["input"]["crop"] |= {"size": 64, "smallest": 16}
-    out = tmp_path_factory.mktemp("bundle") / "small"
-    write_bundle(
-        out,
-        card,
-        {
-            "segmentation": RefineNet(**card["segmentation"]).state_dict(),
-            "classification": FapsClassifier(
-                width=0.05, pyramid="semseg", in_channels=1
-            ).state_dict(),
-        },
-    )
-    return out
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load(default_bundle())
 
 
 @pytest.fixture
@@ -65,8 +49,8 @@ def resum(bundle):
     (bundle / "SHA256SUMS").write_text("".join(lines))
 
 
-def test_the_shipped_bundle_loads_and_answers():
-    faps = load(default_bundle())
+def test_the_shipped_bundle_loads_and_answers(shipped):
+    faps = shipped
     H, W = faps.grid
     frame = Frame((H, W), (H, W), 0, 0, H, W, 1.0, 0.0, 0.0, flipped=False)
     image = np.random.default_rng(0).normal(0, 1, (2, H, W)).astype(np.float32)
@@ -79,9 +63,9 @@ def test_the_shipped_bundle_loads_and_answers():
     assert {"segment", "peak", "min_area_px", "max_area_fraction"} <= set(faps.thresholds)
 
 
-def test_the_shipped_bundle_is_small_and_says_whose_data_it_saw():
+def test_the_shipped_bundle_is_small_and_says_whose_data_it_saw(shipped):
     assert sum(f.stat().st_size for f in default_bundle().iterdir()) <= 40_000_000
-    raw = load(default_bundle()).card.raw
+    raw = shipped.card.raw
     assert "CC BY 4.0" in raw["training"]["attribution"]
     assert raw["intended_use"].endswith("Not for diagnosis.")
 
