@@ -23,7 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """The longest companies first: what comes last is short, and no process waits long for it."""
     yield
-    items.sort(key=lambda item: _ORDER.get(company(item.nodeid), len(_ORDER)))
+    items.sort(key=lambda item: _turn(company(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,7 +39,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 
 ROOT = Path(__file__).resolve().parents[1]
-_ORDER = {name: number for number, name in enumerate(("hospital", "conformance"))}
+# By how long one company takes.
+_LONG = ("hospital", "conformance", "tests/unit/training/", "tests/e2e/", "tests/faults/")
+
+
+def _turn(name: str) -> int:
+    return next((turn for turn, long in enumerate(_LONG) if name.startswith(long)), len(_LONG))
 
 
 @cache
