@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError
 from redis.retry import Retry
 
+from dicom_node import listen
 from dicom_node.dispatch import QUEUE_DOWN_S, Dispatcher
 from dicom_node.embedded import QueueServer
 from dicom_node.errors import ConfigurationError
@@ -175,7 +176,10 @@ def let_hints_age(hospital: Hospital) -> None:
         connection.execute(update(t.jobs).values(hinted_at=0.0))
 
 
-def test_closing_the_port_ends_associations_that_would_not_end_themselves() -> None:
+def test_closing_the_port_ends_associations_that_would_not_end_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listen, "DRAIN_S", 1.0)
     port = free_port()
     listener = Port(Listener(port=port), takes_nothing)
     listener.open([])
