@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
+collect_ignore = ["preloaded.py"]  # no doctest is worth what it does to a process
 # The tests describe settings themselves; a developer's own must not reach them.
 for _name in [name for name in os.environ if name.startswith("FAPS_NODE_")]:
     del os.environ[_name]
