@@ -18,6 +18,7 @@ from dicom_node.domain.recheck import (
 )
 from dicom_node.errors import ArchiveError, PeerError
 from dicom_node.logs import logger
+from dicom_node.scan import stored
 from dicom_node.settings import Destination
 from dicom_node.store.archive import Archive
 from dicom_node.store.deliveries import Parcel
@@ -82,7 +83,7 @@ class Recheck:
         return [header_of(answer) for answer in answers]
 
     def _header(self, sha256: str) -> dict[str, str]:
-        return header_of(self._archive.header(sha256, COPIED))
+        return header_of(stored(self._archive.path(sha256), COPIED))
 
     def _restamp(self, parcels: Sequence[Parcel], found: Judgement) -> list[Parcel]:
         """Give objects the destination's own values, as new bytes beside the old."""

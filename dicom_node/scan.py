@@ -1,14 +1,18 @@
-"""The header of a received file, read before anything of it is believed."""
+"""The header of a received file, before anything of it is believed; and of one that is kept."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from dicom_node.domain.dicom_file import HEAD, data_set_offset
@@ -17,7 +21,7 @@ from dicom_node.domain.elements import READ
 from dicom_node.domain.header import InputRule, header_from
 from dicom_node.domain.instance import InstanceHeader
 from dicom_node.domain.structure import BLOCK, Encoding, Pixels, walk
-from dicom_node.errors import CannotUnderstand, FapsNodeError, Unreadable
+from dicom_node.errors import ArchiveError, CannotUnderstand, FapsNodeError, Unreadable
 
 
 def scan(path: Path, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeader:
@@ -56,6 +60,23 @@ def scan(path: Path, transfer_syntax_uid: str, rule: InputRule) -> InstanceHeade
             # pydicom raises almost anything on damaged bytes; the sender needs one answer.
             raise CannotUnderstand(f"not a readable data set: {type(error).__name__}") from error
     return header
+
+
+def stored(path: Path, keywords: Iterable[str]) -> Dataset:
+    """Those of these elements that an object of the archive has; its hash is not checked.
+
+    Raises
+    ------
+    ArchiveError
+        When it is missing or no DICOM object.
+
+    """
+    tags: list[BaseTag | int] = [Tag(keyword) for keyword in keywords]
+    try:
+        return dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except (OSError, InvalidDicomError) as error:
+        reason = type(error).__name__
+        raise ArchiveError(f"object {path.name[:12]}… cannot be read: {reason}") from None
 
 
 def _decoded(file: BinaryIO, places: list[tuple[int, int]], encoding: Encoding) -> Dataset:

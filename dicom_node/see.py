@@ -6,6 +6,7 @@ from dicom_node import look
 from dicom_node.destination_section import Destination
 from dicom_node.errors import ArchiveError, NothingAccepted, PeerError
 from dicom_node.logs import logger
+from dicom_node.scan import stored
 from dicom_node.store.archive import Archive
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.proofs import Look
@@ -62,7 +63,9 @@ class Seer:
             self._log.warning("proof ended", objects=ended, reason=reason)
 
     def _series(self, sha256: str) -> str:
-        uid = str(self._archive.header(sha256, ["SeriesInstanceUID"]).get("SeriesInstanceUID", ""))
+        uid = str(
+            stored(self._archive.path(sha256), ["SeriesInstanceUID"]).get("SeriesInstanceUID", "")
+        )
         if not uid:
             raise ArchiveError(f"object {sha256[:12]}… has no Series Instance UID")
         return uid

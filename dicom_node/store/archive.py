@@ -7,14 +7,10 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.tag import BaseTag, Tag
 
 from dicom_node.errors import ArchiveError
 
@@ -83,22 +79,6 @@ class Archive:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ArchiveError(f"object {sha256[:12]}…: content has changed; restore {path}")
         return content
-
-    def header(self, sha256: str, keywords: Iterable[str]) -> Dataset:
-        """Those of these elements that a stored object has; its hash is not checked.
-
-        Raises
-        ------
-        ArchiveError
-            When it is missing or no DICOM object.
-
-        """
-        tags: list[BaseTag | int] = [Tag(keyword) for keyword in keywords]
-        try:
-            return dcmread(self.path(sha256), stop_before_pixels=True, specific_tags=tags)
-        except (OSError, InvalidDicomError) as error:
-            reason = type(error).__name__
-            raise ArchiveError(f"object {sha256[:12]}… cannot be read: {reason}") from None
 
     def put(self, content: bytes) -> str:
         """Keep ``content`` and return its hash; the same content again changes nothing.

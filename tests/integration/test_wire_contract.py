@@ -38,6 +38,7 @@ PAIRS = {
         ThreadedAssociationServer,
         {
             "server_bind",
+            "service_actions",
             "get_request",
             "shutdown",
             "verify_request",
