@@ -41,7 +41,7 @@ def associate_rq(
     body = struct.pack(">HH", 1, 0) + called.encode().ljust(16) + calling.encode().ljust(16)
     body += bytes(32) + item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (sop_class, syntax) in enumerate(contexts):
-        parts = item(0x30, sop_class.encode())
+        parts = item(0x30, sop_class.encode()) if sop_class else b""
         parts += item(0x40, syntax.encode()) if syntax else b""
         body += item(0x20, bytes([2 * number + 1, 0, 0, 0]) + parts)
     user = item(0x51, struct.pack(">I", most)) + item(0x52, b"2.25.1") + item(0x55, b"RAW_SENDER")
@@ -75,10 +75,10 @@ def c_store_rq(sop_class: str, sop_instance: str, message: int = 1, data: int = 
     return element(0, struct.pack("<I", len(content))) + content
 
 
-def c_echo_rq(message: int = 1) -> bytes:
+def c_echo_rq(message: int = 1, sop_class: str = str(Verification), field: int = 0x30) -> bytes:
     short = struct.Struct("<H").pack
     content = (
-        element(0x0002, str(Verification).encode()) + element(0x0100, short(0x30))
+        element(0x0002, sop_class.encode()) + element(0x0100, short(field))
         + element(0x0110, short(message)) + element(0x0800, short(0x0101))
     )  # fmt: skip
     return element(0, struct.pack("<I", len(content))) + content

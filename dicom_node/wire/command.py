@@ -10,6 +10,7 @@ from dicom_node.wire.pdata import COMMAND, LAST, Breach, headers
 
 C_STORE_RQ = 0x0001  # PS3.7 E.1-1
 C_STORE_RSP = 0x8001
+C_ECHO_RQ = 0x0030
 NO_DATA_SET, A_DATA_SET = 0x0101, 0x0001
 MEDIUM = 0x0000
 _ELEMENT = struct.Struct("<HHI")

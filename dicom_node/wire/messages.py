@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made dynamically
 
 from dicom_node.listener_section import Listener
-from dicom_node.wire.command import Command, parse, pdu, response
+from dicom_node.wire.command import C_ECHO_RQ, Command, parse, pdu, response
 from dicom_node.wire.pdata import P_DATA_TF, Breach, Fragments, Step
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Messages:
         self._command, self._size, self._refused = command, 0, False
         if command.is_store:
             self._begin_store(command)
+        elif command.field == C_ECHO_RQ and command.sop_class_uid != Verification:
+            raise Breach("A C-ECHO of a SOP class other than Verification")
         else:
             self._pass_on(_COMMAND, bytes(self.fragments.command))
         self.fragments.command.clear()
@@ -161,9 +164,13 @@ class Messages:
             raise Breach("A second request before the first one was answered")
 
     def _pass_on(self, control: int, content: bytes) -> None:
-        """Give pynetdicom a whole command or data set as one fragment."""
+        """Give pynetdicom a whole command or data set as one fragment, on which it acts later."""
         primitive = P_DATA()
         primitive.presentation_data_value_list.append(
             (self.fragments.context_id, bytes([control]) + content)
         )
-        self._assoc.dimse.receive_primitive(primitive)
+        try:
+            self._assoc.dimse.receive_primitive(primitive)
+        except Exception as error:
+            # It reads the command only now, and raises almost anything.
+            raise Breach("A command that is none, or with values that must not be") from error

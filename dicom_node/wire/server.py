@@ -20,7 +20,7 @@ from dicom_node.wire.acceptor import Acceptor
 from dicom_node.wire.connection import NothingSaidError
 from dicom_node.wire.gate import Gate
 from dicom_node.wire.messages import Begin, Overrun
-from dicom_node.wire.pdata import Breach
+from dicom_node.wire.pdata import HEADER, Breach
 
 Handler = tuple[Any, Callable[..., Any]]
 Tls = Callable[[], ssl.SSLContext | None]
@@ -39,8 +39,10 @@ def fault_of(request: A_ASSOCIATE, listener: Listener) -> Overrun | Breach | Non
     if len(contexts) > listener.max_contexts:
         most = f"{listener.max_contexts} (listener.max_contexts)"
         return Overrun(f"{len(contexts)} presentation contexts, more than {most}")
-    if not all(context.transfer_syntax for context in contexts):  # PS3.8 9.3.2.2
-        return Breach("A presentation context without a transfer syntax")
+    if not all(one.transfer_syntax and one.abstract_syntax for one in contexts):  # PS3.8 9.3.2.2
+        return Breach("A presentation context without an abstract or a transfer syntax")
+    if 0 < (request.maximum_length_received or 0) <= HEADER:
+        return Breach("A largest PDU that has no room for anything")
     return None
 
 

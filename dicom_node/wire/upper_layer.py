@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pynetdicom import evt
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import TRANSITION_TABLE
 from pynetdicom.pdu import A_ABORT_RQ
@@ -30,8 +31,7 @@ PARTING_BYTES = 16 << 20
 LONGEST_WAIT_S = 60.0
 LAST_TYPE = 0x07  # PS3.8 9.3.1: A-ABORT
 ESTABLISHED, PARTING, REQUEST_DUE = "Sta6", "Sta13", "Sta2"  # PS3.8 Table 9-6
-FROM_PEER = frozenset({"Evt3", "Evt4", "Evt6", "Evt10", "Evt12", "Evt13", "Evt19"})  # Table 9-10
-REQUESTED = "Evt6"
+FROM_PEER = frozenset(f"Evt{number}" for number in (3, 4, 6, 10, 12, 13, 16, 19))  # Table 9-10
 ABORTS = frozenset({"AA-1", "AA-8"})  # Table 9-8
 
 
@@ -134,10 +134,10 @@ class UpperLayer(DULServiceProvider):
             try:
                 self.state_machine.do_action(event)
             except Exception as error:
-                if event != REQUESTED:
+                if event not in FROM_PEER:
                     raise
-                # pynetdicom converts a request only now, and raises almost anything then.
-                raise Breach("A request with values that must not be") from error
+                # pynetdicom converts what came only now, and raises almost anything then.
+                raise Breach("A PDU with values that must not be") from error
 
     def _speaks(self) -> bool:
         """Whether something is to be sent; not once the end has begun, when nobody listens.
@@ -293,6 +293,8 @@ class UpperLayer(DULServiceProvider):
         abort = A_ABORT_RQ()
         abort.source, abort.reason_diagnostic = 0x02, 0x00
         self.socket.send(abort.encode())
+        told, self._acceptor.is_established = self._acceptor.is_established, False
         self._acceptor.is_aborted = True
-        self._acceptor.is_established = False
         self._acceptor._kill = self._kill_thread = True  # noqa: SLF001 - as the base class does
+        if told:  # whoever heard of its beginning hears of its end
+            evt.trigger(self._acceptor, evt.EVT_ABORTED, {})

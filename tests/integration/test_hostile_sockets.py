@@ -142,14 +142,6 @@ def test_too_many_contexts_are_rejected(make_door: MakeDoor) -> None:
     assert "3 presentation contexts, more than 2 (listener.max_contexts)" in row["advice"]
 
 
-def test_a_context_without_a_transfer_syntax_is_rejected(make_door: MakeDoor) -> None:
-    door = make_door()
-    with Caller(door.settings.port) as caller:
-        caller.sock.sendall(associate_rq([(MG, "1.2.840.10008.1.2.1"), (MG, "")]))
-        assert caller.read() == (3, b"\0\1\1\1")
-    assert "A presentation context without a transfer syntax" in door.row()["advice"]
-
-
 @pytest.mark.parametrize(
     ("limits", "begun", "words"),
     [
