@@ -112,7 +112,7 @@ class ScriptedPacs:
         status, _ = assoc.send_n_event_report(
             report, kind, StorageCommitmentPushModel, PUSH_MODEL_INSTANCE
         )
-        return int(status.Status)
+        return int(status.get("Status", -1))  # none where the node has hung up meanwhile
 
 
 def status(code: int) -> Answer:
