@@ -28,7 +28,7 @@ from dicom_node.errors import CommitUnknown, LedgerError, RowRefused
 from dicom_node.store.turn import Turn
 
 BUSY_TIMEOUT_MS = 5000
-CACHE_KIB = 512  # of each connection; what is not in it is in the operating system's
+CACHE_KIB = 256  # of each connection; what is not in it is in the operating system's
 
 
 class DatabaseNow(FunctionElement[float]):
