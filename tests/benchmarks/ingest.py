@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
@@ -189,6 +190,7 @@ def turns(load: Load, names: list[str], rounds: int) -> dict[str, Result]:
     """The receivers one after the other, again and again; the first round only warms up."""
     results: dict[str, list[Result]] = {name: [] for name in names}
     for turn, name in itertools.product(range(rounds + 1), names):
+        os.sync()  # nobody waits for what the one before has left to write, or has deleted
         with tempfile.TemporaryDirectory() as folder, receiving(name, Path(folder)) as one:
             result = measure(one, load, next(_FIRST))
         if turn:

@@ -194,14 +194,22 @@ Runs = list[tuple[float, float]]  # MB/s, CPU seconds of the sender for a GB
 def measure(
     kept: Path, port: int, images: list[Path], pair: list[Path]
 ) -> tuple[dict[str, Runs], list[float]]:
-    """Rounds in turns, the first one not counted: bulk of both, milliseconds of result sets."""
-    bulk: dict[str, Runs] = {"storescu": [], "ours": []}
+    """Rounds in turns, the first one not counted: bulk of both, milliseconds of result sets.
+
+    Who comes first changes, and each finds the disk at rest: else one would wait for what the
+    receiver still has to write of the other.
+    """
+    senders = {"storescu": storescu, "ours": ours}
+    bulk: dict[str, Runs] = {name: [] for name in senders}
     sets: list[float] = []
     for turn in range(ROUNDS + 1):
-        told = {"storescu": storescu(port, images), "ours": ours(port, images)}
+        told = {}
+        for name in sorted(senders, reverse=bool(turn % 2)):
+            told[name] = senders[name](port, images)
+            for path in kept.iterdir():
+                path.unlink()
+            os.sync()
         taken = results(port, pair)
-        for path in kept.iterdir():
-            path.unlink()
         if turn:
             for name, run in told.items():
                 bulk[name].append(run)
