@@ -63,9 +63,8 @@ class Seer:
             self._log.warning("proof ended", objects=ended, reason=reason)
 
     def _series(self, sha256: str) -> str:
-        uid = str(
-            stored(self._archive.path(sha256), ["SeriesInstanceUID"]).get("SeriesInstanceUID", "")
-        )
+        header = stored(self._archive.path(sha256), ["SeriesInstanceUID"])
+        uid = str(header.get("SeriesInstanceUID", ""))
         if not uid:
             raise ArchiveError(f"object {sha256[:12]}… has no Series Instance UID")
         return uid

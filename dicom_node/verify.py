@@ -36,8 +36,7 @@ class Verifier:
         """Do the next part; seconds until the one after it."""
         if self._folders is None:
             self._return_known()
-            folders = sorted(self._archive.objects.iterdir())
-            self._folders = [folder for folder in folders if next(folder.iterdir(), None)]
+            self._folders = self._filled()
             self._tables, self._last_id = list(TABLES), 0
         if self._folders:
             self._set_aside(self._folders.pop())
@@ -51,7 +50,12 @@ class Verifier:
     def orphans(self) -> int:
         """Set every file aside that no row names; how many."""
         self._return_known()
-        return sum(self._set_aside(folder) for folder in sorted(self._archive.objects.iterdir()))
+        return sum(map(self._set_aside, self._filled()))
+
+    def _filled(self) -> list[Path]:
+        """Folders of the archive with anything in them: most are empty for a long time."""
+        folders = sorted(self._archive.objects.iterdir())
+        return [folder for folder in folders if next(folder.iterdir(), None)]
 
     def _return_known(self) -> None:
         if number := self._archive.return_known(self._ledger.known):

@@ -49,10 +49,11 @@ class Archive:
         """Make all at once: one at its first object would be another wait for the disk."""
         there = {folder.name for folder in self.objects.iterdir()}
         names = {f"{number:02x}" for number in range(256)} - there
-        for name in names:
-            (self.objects / name).mkdir(mode=0o700, exist_ok=True)
-        if names:
-            _sync(self.objects)
+        with suppress(OSError):  # on a full disk; then each is made when it is needed
+            for name in names:
+                (self.objects / name).mkdir(mode=0o700, exist_ok=True)
+            if names:
+                _sync(self.objects)
 
     def path(self, sha256: str) -> Path:
         """Where the content with this hash lies, whether it is there or not."""

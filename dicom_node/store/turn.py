@@ -60,8 +60,7 @@ class Turn:
             try:
                 yield
             finally:
-                if held is not None:
-                    fcntl.flock(held, fcntl.LOCK_UN)
+                _give_back(held)
         finally:
             if alone:
                 mutex.release()
@@ -72,6 +71,8 @@ class Turn:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return self._usher.bring(end)
+        except OSError:
+            return None  # this file system knows no such locks
         return self._file
 
     def close(self) -> None:
@@ -81,6 +82,12 @@ class Turn:
                 self._pid = 0
                 os.close(self._file)
                 self._usher.close()
+
+
+def _give_back(held: int | None) -> None:
+    if held is not None:
+        with suppress(OSError):  # closed meanwhile; what was committed is committed
+            fcntl.flock(held, fcntl.LOCK_UN)
 
 
 class _Usher:

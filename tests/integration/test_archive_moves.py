@@ -203,3 +203,23 @@ def test_what_cannot_be_removed_is_named(archive: Archive) -> None:
     message = f"^object {HASH[:12]}… cannot be removed: Is a directory"
     with pytest.raises(ArchiveError, match=message):
         archive.remove(HASH)
+
+
+def test_an_archive_opens_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Archive(tmp_path)
+    for folder in (tmp_path / "objects").iterdir():
+        folder.rmdir()
+    make = Path.mkdir
+
+    def full(path: Path, *arguments: int, **words: int) -> None:
+        if path.parent.name == "objects":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        make(path, *arguments, **words)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "mkdir", full)
+        archive = Archive(tmp_path)
+        with pytest.raises(ArchiveError, match="No space left on device"):
+            archive.take_in(spooled(archive), HASH)
+    archive.take_in(spooled(archive), HASH)
+    assert archive.read(HASH) == CONTENT

@@ -44,6 +44,27 @@ def test_threads_share_a_few_heaps(repository: Path) -> None:
     assert _heaps(repository, "few") < memory.HEAPS  # the first one is the process's own
 
 
+_GARBAGE = """
+import gc
+from dicom_node import memory
+kept = [[] for _ in range(400_000)]
+memory.started()
+before = gc.get_stats()[2]["collections"]
+for _ in range(200_000):
+    one = []
+    one.append(one)
+print(gc.get_stats()[2]["collections"] - before)
+"""
+
+
+def test_garbage_is_collected_in_full_though_much_is_kept(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _GARBAGE],
+        cwd=repository, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) > 0
+
+
 def test_what_stays_is_left_out_of_collections() -> None:
     before = gc.get_freeze_count()
     try:

@@ -141,6 +141,16 @@ def test_without_a_file_nobody_waits(path: Path) -> None:
     turn.close()
 
 
+def test_a_turn_that_is_closed_in_its_middle_spoils_nothing(path: Path) -> None:
+    turn = Turn(path)
+    with turn.taken():
+        turn.close()
+    with turn.taken():
+        pass
+    turn.close()
+    _alone(path)
+
+
 def test_closing_gives_files_and_threads_back(path: Path) -> None:
     before = threading.active_count()
     turn = Turn(path, patience_s=0.1)
