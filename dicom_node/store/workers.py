@@ -7,6 +7,7 @@ from sqlalchemy import case, delete, func, select, update
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, insert_if_absent, now
 from dicom_node.store.jobs import open_to_claim
+from dicom_node.store.owners import is_dead
 
 FORGET_AFTER_S = 3600.0
 
@@ -37,14 +38,17 @@ class WorkerLedger:
             connection.execute(delete(t.workers).where(t.workers.c.owner == owner))
 
     def alive(self, within_s: float) -> dict[str, str]:
-        """Owner and bundle of every worker that was heard of within ``within_s`` seconds."""
+        """Owner and bundle of every worker heard of within ``within_s`` seconds, the dead left out.
+
+        Of another machine's nobody here knows that it is dead before it has been silent so long.
+        """
         with self._database.read() as connection:
             rows = connection.execute(
                 select(t.workers.c.owner, t.workers.c.bundle).where(
                     t.workers.c.seen_at >= now(connection) - within_s
                 )
             )
-            return {str(row.owner): str(row.bundle) for row in rows}
+            return {str(row.owner): str(row.bundle) for row in rows if not is_dead(row.owner)}
 
     def unclaimed_s(self) -> float:
         """For how long the job that has waited longest could have been claimed; 0 without one."""

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from dicom_node.store.ledger import Ledger
 from dicom_node.store.owners import is_dead, owner_name
 
 
@@ -72,3 +73,13 @@ def test_a_blank_in_a_name_does_not_shift_the_fields() -> None:
     assert int(parts(name)[3]) > 0
     assert int(parts(name)[3]) >= int(parts(owner_name(os.getpid()))[3])
     child.communicate(b"\n")
+
+
+def test_a_worker_that_was_killed_is_no_longer_at_work(ledger: Ledger) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        name = owner_name(child.pid)
+        ledger.workers.say_alive(name, "faps 1")
+        ledger.workers.say_alive("elsewhere/boot/1/1", "faps 1")
+        assert set(ledger.workers.alive(30)) == {name, "elsewhere/boot/1/1"}
+        child.kill()
+    assert set(ledger.workers.alive(30)) == {"elsewhere/boot/1/1"}
