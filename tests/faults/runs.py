@@ -33,6 +33,13 @@ SELECT (SELECT COUNT(*) FROM studies WHERE state = 'open')
 """
 
 
+# An age cannot be read from the times of a ledger whose clock has jumped.
+UNNOTED = """
+SELECT (SELECT COUNT(*) FROM associations WHERE closed_at IS NULL)
+     + (SELECT COUNT(*) FROM events WHERE id NOT IN (SELECT event_id FROM seals)) AS unnoted
+"""
+
+
 @dataclass(frozen=True)
 class Strike:
     """One fault of a run: which, at which moment, how long."""
@@ -149,6 +156,8 @@ class Run:
             breaches.append(f"I2: the sender has no answer {SENT_S:g} s after the faults")
         if not self._settle():
             breaches.append(f"I5: work is left {SETTLED_S:g} s after the faults: {self._left()}")
+        if self._plan.kind == "clock":
+            self._let_note()
         found = audit(open_books(self._site.folder, hashes, self._view), self._orphans())
         self.result.breaches = [*breaches, *map(str, found), *self._ends()]
         self.result.seconds = time.monotonic() - begun
@@ -227,6 +236,15 @@ class Run:
                     pass_at = time.monotonic() + 2
             time.sleep(0.05)
         return False
+
+    def _let_note(self) -> None:
+        """Give the node the time to close and seal what it has written."""
+        with suppress(TimeoutError):
+            self._site.wait(
+                lambda: not self._view.rows(UNNOTED)[0]["unnoted"],
+                "what ended to be noted",
+                seconds=20,
+            )
 
     def _left(self) -> list[str]:
         rows = self._view.rows(_LEFT)

@@ -209,7 +209,7 @@ class Site:
         return {
             "LD_PRELOAD": library,
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds: so far two processes may differ for a moment
+            "FAKETIME_NO_CACHE": "1",  # a jump is one for all processes, as on a real host
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
