@@ -147,7 +147,7 @@ class Incoming:
 
     def _keep(self, spool: SpoolFile) -> None:
         receiver, command = self._receiver, self._command
-        sha256 = spool.finish()
+        spool.close()
         header = scan(spool.path, self._syntax, receiver.rule)
         if (header.sop_class_uid, header.sop_instance_uid) != (
             command.sop_class_uid,
@@ -157,7 +157,7 @@ class Incoming:
         tally = receiver.callers.tally(self._assoc)
         received = Received(
             header=header,
-            sha256=sha256,
+            sha256=spool.sha256(),
             size=spool.size,
             association_id=tally.association_id,
             calling_ae=str(self._assoc.requestor.ae_title).strip(),
@@ -173,7 +173,7 @@ class Incoming:
             sop_instance=header.sop_instance_uid,
             state=intake.value,
             bytes=spool.size,
-            sha256=sha256[:12],
+            sha256=received.sha256[:12],
         )
         if intake in {Intake.NEW, Intake.CONFLICT, Intake.MISMATCH}:
             receiver.arrived()

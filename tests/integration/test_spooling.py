@@ -39,7 +39,8 @@ def test_a_file_is_what_was_written_and_its_hash(tmp_path: Path) -> None:
     for part in parts:
         spool.write(memoryview(part))
     content = b"head" + b"".join(parts)
-    assert spool.finish() == hashlib.sha256(content).hexdigest()
+    spool.close()
+    assert spool.sha256() == hashlib.sha256(content).hexdigest()
     assert path.read_bytes() == content
     assert (spool.size, path.stat().st_mode & 0o777) == (len(content), 0o600)
 
