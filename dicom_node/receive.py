@@ -47,8 +47,11 @@ class Receiver:
         callers: Callers,
         arrived: Callable[[], None],
         shortage: Callable[[], str] = lambda: "",
+        *,
+        direct: bool = True,
     ) -> None:
         self.shortage = shortage
+        self.direct = direct
         self.rule = rule
         self.archive = archive
         self.keeper = keeper
@@ -143,7 +146,7 @@ class Incoming:
             words = "the command's SOP Class or Instance UID is no UID"
             raise CannotUnderstand(words, Unreadable.NO_UID)
         head = file_head(command.sop_class_uid, command.sop_instance_uid, self._syntax)
-        return SpoolFile(self._receiver.archive.new_part(), head)
+        return SpoolFile(self._receiver.archive.new_part(), head, direct=self._receiver.direct)
 
     def _keep(self, spool: SpoolFile) -> None:
         receiver, command = self._receiver, self._command

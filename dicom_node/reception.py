@@ -48,6 +48,7 @@ class Reception:
             self.callers,
             news,
             disk_of(settings).shortage,
+            direct=settings.storage.direct_io,
         )
         reports = Confirmer((), settings.listener.ae_title, ledger)
         rooms = (self.callers, reports, self.voucher, Follower(ledger, news))

@@ -167,6 +167,9 @@ class Storage(Section):
         0.0, ge=0, description="Days after which images of delivered exams go; 0: never"
     )
 
+    direct_io: bool = Field(
+        default=True, description="Whether large images go to the disk past the page cache"
+    )
     verify_percent: float = Field(
         1.0, ge=0, le=100, description="Part of the files that is read and compared each day"
     )

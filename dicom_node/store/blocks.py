@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-BLOCK = 512 << 10  # bytes; page-aligned, as O_DIRECT wants them (open(2))
+BLOCK = 1 << 20  # bytes; page-aligned, as O_DIRECT wants them (open(2))
 _SPARE = 4  # blocks that are kept for the next object instead of being given back
 _spare: list[Block] = []
 
@@ -24,8 +24,8 @@ class Block:
 
         Raises
         ------
-        OSError
-            What the work ended with.
+        Exception
+            What the work ended with; of a write, an ``OSError``.
 
         """
         tasks, self.under_way = self.under_way, []
@@ -56,12 +56,13 @@ class Task:
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self.done = threading.Event()
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def run(self) -> None:
+        """Do it; whoever waits for it gets what it ended with."""
         try:
             self._work()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - another thread's affair
             self.error = error
         finally:
             self.done.set()

@@ -14,7 +14,7 @@ from pynetdicom.transport import AssociationSocket
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
-BUFFER = 512 * 1024
+BUFFER = 384 * 1024
 WOULD_BLOCK = -1
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, InterruptedError)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from random import Random
 
 import pytest
 from pydicom import dcmread
@@ -14,7 +16,8 @@ from pydicom.uid import JPEGLSLossless
 
 from dicom_node.domain.dicom_file import file_head
 from dicom_node.store.archive import Archive
-from dicom_node.store.spool import EARLY, SpoolFile
+from dicom_node.store.blocks import BLOCK
+from dicom_node.store.spool import CACHED, EARLY, SpoolFile
 from tests.integration.door import Door, MakeDoor
 from tests.mammogram_headers import mammogram
 from tests.peers import wait_until
@@ -32,17 +35,77 @@ def test_the_head_is_file_meta_that_a_library_reads() -> None:
     assert meta.FileMetaInformationGroupLength == len(head) - 128 - 4 - 12
 
 
-def test_a_file_is_what_was_written_and_its_hash(tmp_path: Path) -> None:
-    path = tmp_path / "a.part"
-    spool = SpoolFile(path, b"head")
-    parts = [bytes([number]) * (EARLY // 3 + number) for number in range(7)]
-    for part in parts:
-        spool.write(memoryview(part))
-    content = b"head" + b"".join(parts)
+SIZES = (5, CACHED, CACHED + 1, CACHED + BLOCK, CACHED + BLOCK + 4095, EARLY + 3 * BLOCK + 17)
+
+
+def content_of(size: int) -> bytes:
+    """Bytes of which no page is like another."""
+    return Random(size).randbytes(size)  # noqa: S311 - no secret
+
+
+def fill(spool: SpoolFile, content: bytes, portion: int) -> None:
+    """Write content as the wire brings it, after the head of five bytes."""
+    for start in range(5, len(content), portion):
+        spool.write(memoryview(content)[start : start + portion])
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "page cache"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_is_what_was_written_and_its_hash(
+    tmp_path: Path, size: int, *, direct: bool
+) -> None:
+    path, content = tmp_path / "a.part", content_of(size)
+    spool = SpoolFile(path, content[:5], direct=direct)
+    fill(spool, content, 384 * 1024 - 7)
     spool.close()
     assert spool.sha256() == hashlib.sha256(content).hexdigest()
     assert path.read_bytes() == content
     assert (spool.size, path.stat().st_mode & 0o777) == (len(content), 0o600)
+
+
+def test_a_large_file_takes_no_room_from_what_the_machine_remembers(tmp_path: Path) -> None:
+    path, content = tmp_path / "a.part", content_of(8 * BLOCK + 9)
+    spool = SpoolFile(path, content[:5])
+    fill(spool, content, 300_000)
+    spool.close()
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip("this file system knows the page cache alone")
+    command = ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)]
+    resident = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert CACHED <= int(resident) < 3 * BLOCK
+
+
+def test_large_files_that_come_at_once_keep_apart(tmp_path: Path) -> None:
+    contents = [content_of(CACHED + number * BLOCK + 99) for number in (9, 4, 6)]
+    spools = [
+        SpoolFile(tmp_path / f"{number}.part", content[:5])
+        for number, content in enumerate(contents)
+    ]
+    begun = 5
+    while spools:  # the first alone at its beginning and end, all of them between
+        for spool, content in list(zip(spools, contents, strict=True)):
+            spool.write(memoryview(content)[begun : begun + 300_000])
+            if begun + 300_000 >= len(content):
+                spool.close()
+                assert spool.sha256() == hashlib.sha256(content).hexdigest()
+                assert spool.path.read_bytes() == content
+                spools.remove(spool)
+                contents.remove(content)
+        begun += 300_000
+
+
+def test_a_disk_that_wants_larger_pages_gets_the_file_through_the_page_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.store.spool.CACHED", 1000)  # every block begins within a page
+    content = content_of(3 * BLOCK)
+    spool = SpoolFile(tmp_path / "a.part", content[:5])
+    fill(spool, content, 100_000)
+    spool.close()
+    assert spool.sha256() == hashlib.sha256(content).hexdigest()
+    assert spool.path.read_bytes() == content
 
 
 def test_a_file_that_is_discarded_is_gone(tmp_path: Path) -> None:
