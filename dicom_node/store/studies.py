@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dicom_node.domain.identifiers import derive_id
 from dicom_node.domain.instance import OWN_RESULT, InstanceHeader
@@ -17,6 +17,7 @@ from dicom_node.store import assessments, events
 from dicom_node.store import tables as t
 from dicom_node.store.database import Database, now
 from dicom_node.store.procedures import performed
+from dicom_node.store.service_tables import procedures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +35,48 @@ class StudyLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Of each open study: when its last image came, how many there are, and their headers.
+        self._headers: dict[int, tuple[tuple[float, int], list[InstanceHeader]]] = {}
 
     def open_studies(self) -> tuple[list[OpenStudy], float]:
-        """Every open study, and the database's time at which they were read."""
+        """Every open study, and the database's time at which they were read.
+
+        This is asked ten times a second while images come: a few statements for all studies, and
+        headers are read once more only of those to which an image has been added.
+        """
         with self._database.read() as connection:
             at = now(connection)
-            rows = connection.execute(
-                select(t.studies).where(t.studies.c.state == StudyState.OPEN.value)
-            ).all()
-            return [_open_study(connection, row) for row in rows], at
+            rows = connection.execute(_OPEN).all()
+            if not rows:
+                self._headers = {}
+                return [], at
+            arriving = set(connection.execute(_ARRIVING).scalars())
+            told = set(connection.execute(_TOLD).scalars())
+            marks = {row.id: (row.last_received_at, row.images) for row in rows}
+            known = {
+                key: found for key, found in self._headers.items() if found[0] == marks.get(key)
+            }
+            fresh = _headers(connection, [key for key in marks if key not in known])
+            found = known | {key: (marks[key], headers) for key, headers in fresh.items()}
+            self._headers = found
+            return [
+                OpenStudy(
+                    study_id=row.id,
+                    study_instance_uid=row.study_instance_uid,
+                    arrival=Arrival(
+                        headers=found[row.id][1],
+                        first_received_at=row.opened_at,
+                        last_received_at=row.last_received_at,
+                        association_open=row.id in arriving,
+                        reopened=row.revision > 1,
+                        performed=performed(connection, row.id, row.study_instance_uid)
+                        if row.id in told
+                        else None,
+                    ),
+                    last_received_at=row.last_received_at,
+                )
+                for row in rows
+            ], at
 
     def close(self, study: OpenStudy, judgement: Judgement) -> str | None:
         """Close a study by its judgement; makes the job in the same transaction.
@@ -101,32 +135,36 @@ def changed(
     )
 
 
-def _open_study(connection: Connection, row: Row[tuple[object, ...]]) -> OpenStudy:
-    sender_connected = connection.execute(
-        select(
-            exists().where(
-                t.instances.c.study_id == row.id,
-                # A PACS that sends our results back, for hours perhaps, says nothing of images.
-                t.instances.c.reason != OWN_RESULT,
-                t.instances.c.association_id == t.associations.c.id,
-                t.associations.c.closed_at.is_(None),
-            )
-        )
-    ).scalar_one()
-    arrival = Arrival(
-        headers=[header for _, _, header in kept_instances(connection, row.id)],
-        first_received_at=row.opened_at,
-        last_received_at=row.last_received_at,
-        association_open=bool(sender_connected),
-        reopened=row.revision > 1,
-        performed=performed(connection, row.id, row.study_instance_uid),
-    )
-    return OpenStudy(
-        study_id=row.id,
-        study_instance_uid=row.study_instance_uid,
-        arrival=arrival,
-        last_received_at=row.last_received_at,
-    )
+_s, _i = t.studies.c, t.instances.c
+_IS_OPEN = _s.state == StudyState.OPEN.value
+_KEPT = (_i.state == t.InstanceState.KEPT.value) & _i.removed_at.is_(None)
+_OPEN = select(
+    t.studies,
+    select(func.count()).where(_i.study_id == _s.id, _KEPT).scalar_subquery().label("images"),
+).where(_IS_OPEN)
+_ARRIVING = (
+    select(_i.study_id)
+    .distinct()
+    .join(t.studies, _s.id == _i.study_id)
+    .join(t.associations, t.associations.c.id == _i.association_id)
+    # A PACS that sends our results back, for hours perhaps, says nothing of images.
+    .where(_IS_OPEN, t.associations.c.closed_at.is_(None), _i.reason != OWN_RESULT)
+)
+_TOLD = (
+    select(_s.id)
+    .join(procedures, procedures.c.study_instance_uid == _s.study_instance_uid)
+    .where(_IS_OPEN)
+)
+
+
+def _headers(connection: Connection, study_ids: list[int]) -> dict[int, list[InstanceHeader]]:
+    """Headers of the images of each study's exam."""
+    found: dict[int, list[InstanceHeader]] = {key: [] for key in study_ids}
+    if study_ids:
+        query = select(_i.study_id, _i.header).where(_i.study_id.in_(study_ids), _KEPT)
+        for row in connection.execute(query.order_by(_i.sop_instance_uid, _i.sha256)):
+            found[row.study_id].append(InstanceHeader.from_json(row.header))
+    return found
 
 
 def locked_study(connection: Connection, study_instance_uid: str) -> Row[tuple[object, ...]]:
