@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -262,13 +263,16 @@ class Archive:
             ) from None
 
     def leftovers(self, older_than_s: float = 0.0) -> list[Path]:
-        """Spool files to which nobody has written for ``older_than_s`` seconds."""
-        return self.older(self.spool, older_than_s)
+        """Spool files to which nobody has written for so many seconds, nor writes now.
+
+        One that comes slowly stays, whenever its last byte came: who writes it holds its lock.
+        """
+        return [path for path in self.older(self.spool, older_than_s) if not _is_held(path)]
 
     def sweep(self, older_than_s: float = 0.0) -> int:
         """Remove spool files that a crash or an aborted association left behind; how many.
 
-        Files that were written to within ``older_than_s`` may still be growing and stay.
+        Files that somebody has locked, or has written to within ``older_than_s``, stay.
         """
         swept = 0
         for leftover in self.leftovers(older_than_s):
@@ -276,6 +280,18 @@ class Archive:
                 leftover.unlink()
                 swept += 1
         return swept
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a living process has the file locked."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # gone meanwhile, or no locks in this file system
+    return False
 
 
 def _sync(path: Path) -> None:

@@ -16,7 +16,7 @@ class Block:
     """``BLOCK`` bytes that lie on a page's border."""
 
     def __init__(self) -> None:
-        self.memory = memoryview(mmap.mmap(-1, BLOCK))
+        self.memory = memoryview(mmap.mmap(-1, BLOCK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self.under_way: list[Task] = []
 
     def join(self) -> None:
@@ -56,13 +56,13 @@ class Task:
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self.done = threading.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         """Do it; whoever waits for it gets what it ended with."""
         try:
             self._work()
-        except Exception as error:  # noqa: BLE001 - another thread's affair
+        except BaseException as error:  # noqa: BLE001 - another thread's affair
             self.error = error
         finally:
             self.done.set()
@@ -80,7 +80,7 @@ class Helper:
     def begin(self, block: Block, work: Callable[[], object]) -> None:
         """Do this with the block, after what was begun before."""
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a fork has no threads
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
         task = Task(work)

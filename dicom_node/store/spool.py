@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 from collections import deque
@@ -24,7 +25,7 @@ _LARGE: set[SpoolFile] = set()  # those of this process that are being gathered 
 
 
 class SpoolFile:
-    """A new file; every method but ``discard`` raises ``OSError`` when the disk cannot take it.
+    """A new file, locked while it grows; but for ``discard`` a method may raise ``OSError``.
 
     What follows the first ``CACHED`` bytes is gathered in blocks, which go to the disk past the
     page cache where the file system can do that: a third of the work, and nothing is left to wait
@@ -43,6 +44,8 @@ class SpoolFile:
         self._filled = 0  # bytes of the block
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file: int | None = os.open(path, flags, 0o600)
+        with suppress(OSError):  # no locks in this file system: then its age says who is at work
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             self.write(memoryview(head))
         except OSError:
@@ -113,6 +116,7 @@ class SpoolFile:
         _HASHER.begin(block, lambda: self._hash.update(block.memory))
         _WRITER.begin(block, lambda: self._put(block.memory))
         self._full.append(block)
+        self._block = None  # it has one owner, also where there is no memory for the next
         self._block = take() if len(self._full) < AHEAD else self._full.popleft()
         self._block.join()
 
@@ -152,7 +156,7 @@ class SpoolFile:
 
     def _end_blocks(self) -> None:
         while self._full:
-            with suppress(OSError):
+            with suppress(Exception):  # whoever gathers has been told, or does not want it
                 self._wait()
         if self._block is not None:
             give(self._block)

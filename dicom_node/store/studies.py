@@ -135,6 +135,7 @@ def changed(
     )
 
 
+MOST_KEYS = 1000  # in one statement: databases limit its parameters
 _s, _i = t.studies.c, t.instances.c
 _IS_OPEN = _s.state == StudyState.OPEN.value
 _KEPT = (_i.state == t.InstanceState.KEPT.value) & _i.removed_at.is_(None)
@@ -160,8 +161,9 @@ _TOLD = (
 def _headers(connection: Connection, study_ids: list[int]) -> dict[int, list[InstanceHeader]]:
     """Headers of the images of each study's exam."""
     found: dict[int, list[InstanceHeader]] = {key: [] for key in study_ids}
-    if study_ids:
-        query = select(_i.study_id, _i.header).where(_i.study_id.in_(study_ids), _KEPT)
+    for first in range(0, len(study_ids), MOST_KEYS):
+        some = study_ids[first : first + MOST_KEYS]
+        query = select(_i.study_id, _i.header).where(_i.study_id.in_(some), _KEPT)
         for row in connection.execute(query.order_by(_i.sop_instance_uid, _i.sha256)):
             found[row.study_id].append(InstanceHeader.from_json(row.header))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -15,6 +16,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless
 
 from dicom_node.domain.dicom_file import file_head
+from dicom_node.store import blocks
 from dicom_node.store.archive import Archive
 from dicom_node.store.blocks import BLOCK
 from dicom_node.store.spool import CACHED, EARLY, SpoolFile
@@ -94,6 +96,71 @@ def test_large_files_that_come_at_once_keep_apart(tmp_path: Path) -> None:
                 spools.remove(spool)
                 contents.remove(content)
         begun += 300_000
+
+
+def test_an_object_for_which_there_is_no_memory_leaves_the_next_ones_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_of(CACHED + 9 * BLOCK)
+    blocks._spare.clear()  # room for what is handed back
+    for number in range(5):  # each fails where another block is needed
+        spool = SpoolFile(tmp_path / f"{number}.part", content[:5])
+        spool.write(memoryview(content)[5 : CACHED + 10])
+        monkeypatch.setattr("dicom_node.store.spool.take", no_memory)
+        with pytest.raises(OSError, match="Cannot allocate"):
+            fill(spool, content[CACHED + 5 :], 300_000)
+        monkeypatch.undo()
+        spool.discard()
+    contents = [content_of(CACHED + number * BLOCK + 99) for number in (3, 4)]
+    spools = [SpoolFile(tmp_path / str(len(one)), one[:5]) for one in contents]
+    for begun in range(5, len(contents[1]), 300_000):
+        for spool, one in zip(spools, contents, strict=True):
+            spool.write(memoryview(one)[begun : begun + 300_000])
+    for spool, one in zip(spools, contents, strict=True):
+        spool.close()
+        assert spool.path.read_bytes() == one
+        assert spool.sha256() == hashlib.sha256(one).hexdigest()
+
+
+def no_memory() -> None:
+    """As ``mmap`` fails."""
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError], ids=["memory", "disk"])
+def test_whatever_a_write_ends_with_nothing_is_left_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    content = content_of(CACHED + 9 * BLOCK)
+    spool = SpoolFile(tmp_path / "a.part", content[:5])
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    spool.write(memoryview(content)[5 : CACHED + 10])
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SpoolFile, "_put_some", fail)
+    with pytest.raises(error):
+        fill(spool, content[CACHED + 5 :], 300_000)
+    monkeypatch.undo()
+    spool.discard()
+    assert not list(tmp_path.iterdir())
+    assert len(list(Path("/proc/self/fd").iterdir())) == files - 1
+    alone = SpoolFile(tmp_path / "b.part", content[:5])
+    fill(alone, content, 300_000)
+    alone.close()
+    assert alone.sha256() == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_comes_slowly_is_no_leftover(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    spool = SpoolFile(archive.new_part(), b"head")
+    spool.write(memoryview(bytes(CACHED + 1000)))
+    os.utime(spool.path, (1, 1))  # as if its last whole block had come long ago
+    assert (archive.leftovers(60.0), archive.sweep(60.0)) == ([], 0)
+    spool.close()
+    os.utime(spool.path, (1, 1))
+    assert archive.sweep(60.0) == 1
 
 
 def test_a_disk_that_wants_larger_pages_gets_the_file_through_the_page_cache(
