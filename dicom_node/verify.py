@@ -9,7 +9,8 @@ from pathlib import Path
 from dicom_node.errors import ArchiveError
 from dicom_node.logs import logger
 from dicom_node.sections import Storage
-from dicom_node.store.archive import Archive, sha256_of
+from dicom_node.store.archive import Archive
+from dicom_node.store.files import sha256_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.verification import TABLES, Filed, FileFault
 

@@ -20,7 +20,8 @@ from dicom_node.domain.promise import NotUnderstoodError, Verdict, question_from
 from dicom_node.errors import LedgerError, PeerError
 from dicom_node.guest_list import GuestList
 from dicom_node.logs import in_words, logger
-from dicom_node.store.archive import Archive, sha256_of
+from dicom_node.store.archive import Archive
+from dicom_node.store.files import sha256_of
 from dicom_node.store.ledger import Ledger
 from dicom_node.store.promises import Kept, Promise
 from dicom_node.visits import plain

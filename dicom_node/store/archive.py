@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -14,14 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dicom_node.errors import ArchiveError
+from dicom_node.store.files import is_held, sync
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Taken(NamedTuple):
@@ -54,7 +48,7 @@ class Archive:
             for name in names:
                 (self.objects / name).mkdir(mode=0o700, exist_ok=True)
             if names:
-                _sync(self.objects)
+                sync(self.objects)
 
     def path(self, sha256: str) -> Path:
         """Where the content with this hash lies, whether it is there or not."""
@@ -120,13 +114,13 @@ class Archive:
         """
         target = self.path(sha256)
         try:
-            _sync(part)
+            sync(part)
             if self._is_there(target):
                 part.unlink()
                 return target
             self._make_folder(target.parent)
             part.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         return target
@@ -206,7 +200,7 @@ class Archive:
         """
         target = self.path(sha256)
         try:
-            _sync(part)
+            sync(part)
             inode = part.stat().st_ino
             self._make_folder(target.parent)
             try:
@@ -216,7 +210,7 @@ class Archive:
             except OSError:  # it is there, or this file system knows no links
                 part.replace(target)
                 fresh = False
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise ArchiveError(f"object {sha256[:12]}… cannot be kept: {error.strerror}") from None
         return Taken(target, inode, fresh=fresh)
@@ -241,7 +235,7 @@ class Archive:
         if not folder.is_dir():
             with suppress(FileExistsError):  # somebody else was quicker: his sync may come later
                 folder.mkdir(mode=0o700)
-            _sync(self.objects)
+            sync(self.objects)
 
     def remove(self, sha256: str) -> None:
         """Remove a content that nothing needs any more, durably; one that is gone is no error.
@@ -256,7 +250,7 @@ class Archive:
         try:
             path.unlink(missing_ok=True)
             if path.parent.is_dir():
-                _sync(path.parent)
+                sync(path.parent)
         except OSError as error:
             raise ArchiveError(
                 f"object {sha256[:12]}… cannot be removed: {error.strerror}"
@@ -267,7 +261,7 @@ class Archive:
 
         One that comes slowly stays, whenever its last byte came: who writes it holds its lock.
         """
-        return [path for path in self.older(self.spool, older_than_s) if not _is_held(path)]
+        return [path for path in self.older(self.spool, older_than_s) if not is_held(path)]
 
     def sweep(self, older_than_s: float = 0.0) -> int:
         """Remove spool files that a crash or an aborted association left behind; how many.
@@ -280,23 +274,3 @@ class Archive:
                 leftover.unlink()
                 swept += 1
         return swept
-
-
-def _is_held(path: Path) -> bool:
-    """Whether a living process has the file locked."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # gone meanwhile, or no locks in this file system
-    return False
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

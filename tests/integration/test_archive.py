@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dicom_node.errors import ArchiveError
-from dicom_node.store.archive import Archive, sha256_of
+from dicom_node.store.archive import Archive
+from dicom_node.store.files import sha256_of
 
 CONTENT = b"DICM" * 1000
 HASH = hashlib.sha256(CONTENT).hexdigest()
