@@ -8,19 +8,25 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 BLOCK = 1 << 20  # bytes; page-aligned, as O_DIRECT wants them (open(2))
-_SPARE = 4  # blocks that are kept for the next object instead of being given back
+HALF = BLOCK // 2
+_SPARE = 2  # blocks that are kept for the next object instead of being given back
 _spare: list[Block] = []
 
 
 class Block:
-    """``BLOCK`` bytes that lie on a page's border."""
+    """``BLOCK`` bytes that lie on a page's border; others may be at work on either half."""
 
     def __init__(self) -> None:
-        self.memory = memoryview(mmap.mmap(-1, BLOCK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-        self.under_way: list[Task] = []
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self.memory = memoryview(mmap.mmap(-1, BLOCK, private))
+        self._under_way: dict[int, list[Task]] = {0: [], HALF: []}
 
-    def join(self) -> None:
-        """Wait until nobody works on it any more.
+    def begin(self, half: int, helper: Helper, work: Callable[[], object]) -> None:
+        """Have a helper do this with the half that begins at byte ``half``."""
+        self._under_way[half].append(helper.begin(work))
+
+    def join(self, *halves: int) -> None:
+        """Wait until nobody works on these halves any more.
 
         Raises
         ------
@@ -28,7 +34,9 @@ class Block:
             What the work ended with; of a write, an ``OSError``.
 
         """
-        tasks, self.under_way = self.under_way, []
+        tasks = [task for half in halves for task in self._under_way[half]]
+        for half in halves:
+            self._under_way[half] = []
         for task in tasks:
             task.done.wait()
         for task in tasks:
@@ -51,7 +59,7 @@ def give(block: Block) -> None:
 
 
 class Task:
-    """Something to do with a block."""
+    """Something to do, and what came of it."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
@@ -77,15 +85,15 @@ class Helper:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self, block: Block, work: Callable[[], object]) -> None:
-        """Do this with the block, after what was begun before."""
+    def begin(self, work: Callable[[], object]) -> Task:
+        """Do this after what was begun before."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
         task = Task(work)
-        block.under_way.append(task)
         self._queue.put(task)
+        return task
 
     def _run(self) -> None:
         while True:

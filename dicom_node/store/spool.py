@@ -7,15 +7,13 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from dicom_node.store.blocks import BLOCK, Block, Helper, give, take
+from dicom_node.store.blocks import BLOCK, HALF, Block, Helper, give, take
 
 EARLY = 4 << 20  # bytes in the page cache after which the disk is told to begin
 CACHED = 1 << 20  # bytes of a file's beginning that stay in the page cache: its header is read
-AHEAD = 4  # blocks of one object that may be under way
 _PAGE = 4096
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE: start writing, wait for nothing
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -27,9 +25,10 @@ _LARGE: set[SpoolFile] = set()  # those of this process that are being gathered 
 class SpoolFile:
     """A new file, locked while it grows; but for ``discard`` a method may raise ``OSError``.
 
-    What follows the first ``CACHED`` bytes is gathered in blocks, which go to the disk past the
-    page cache where the file system can do that: a third of the work, and nothing is left to wait
-    for at the end. A second thread hashes the blocks of an object that comes alone.
+    What follows the first ``CACHED`` bytes is gathered in a block, again and again, and goes to the
+    disk past the page cache where the file system can do that: a third of the work, and nothing is
+    left to wait for at the end. Of an object that comes alone other threads write and hash one half
+    of the block while the other half is filled.
     """
 
     def __init__(self, path: Path, head: bytes, *, direct: bool = True) -> None:
@@ -40,8 +39,7 @@ class SpoolFile:
         self._wants_direct = direct
         self._direct: int | None = None
         self._block: Block | None = None
-        self._full: deque[Block] = deque()  # being written and hashed, the oldest first
-        self._filled = 0  # bytes of the block
+        self._from = self._filled = self._to = 0  # the part of the block that is being filled
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file: int | None = os.open(path, flags, 0o600)
         with suppress(OSError):  # no locks in this file system: then its age says who is at work
@@ -67,8 +65,8 @@ class SpoolFile:
     def close(self) -> None:
         """Nothing more comes: the rest is written and hashed, the file can be read."""
         if self._block is not None:
-            rest = self._block.memory[: self._filled]
-            self._wait()
+            self._block.join(0, HALF)
+            rest = self._block.memory[self._from : self._filled]
             self._put(rest)
             self._hash.update(rest)
             self._end_blocks()
@@ -93,32 +91,38 @@ class SpoolFile:
         if self._wants_direct:
             with suppress(OSError):  # this file system knows the page cache alone
                 self._direct = os.open(self.path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        self._begin_part(self._block, 0)
+
+    def _begin_part(self, block: Block, start: int) -> None:
+        """Go on at ``start`` of the block: with all of it, or with a half beside the helpers."""
+        shared = len(_LARGE) > 1  # the others' own threads keep the processor busy
+        self._from = self._filled = start
+        self._to = BLOCK if start == 0 and shared else start + HALF
+        block.join(*range(start, self._to, HALF))
 
     def _gather(self, data: memoryview) -> memoryview:
-        """Take what the block has room for; what is left of ``data``."""
+        """Take what the part has room for; what is left of ``data``."""
         assert self._block is not None  # noqa: S101 - blocks have begun
-        end = min(BLOCK, self._filled + len(data))
+        end = min(self._to, self._filled + len(data))
         size = end - self._filled
         self._block.memory[self._filled : end] = data[:size]
         self._filled = end
-        if end == BLOCK:
-            self._put_block(self._block)
+        if end == self._to:
+            self._put_part(self._block)
         return data[size:]
 
-    def _put_block(self, block: Block) -> None:
-        """Write and hash a full block, and go on with another one."""
-        self._filled = 0
-        if len(_LARGE) > 1:  # the others' threads keep the processor busy
-            self._wait()
-            self._hash.update(block.memory)
-            self._put(block.memory)
-            return
-        _HASHER.begin(block, lambda: self._hash.update(block.memory))
-        _WRITER.begin(block, lambda: self._put(block.memory))
-        self._full.append(block)
-        self._block = None  # it has one owner, also where there is no memory for the next
-        self._block = take() if len(self._full) < AHEAD else self._full.popleft()
-        self._block.join()
+    def _put_part(self, block: Block) -> None:
+        """Write and hash a part that is full, and go on with the next one."""
+        start, end = self._from, self._to
+        part = block.memory[start:end]
+        if len(_LARGE) > 1:
+            block.join(0, HALF)  # what came before is hashed before
+            self._hash.update(part)
+            self._put(part)
+        else:
+            block.begin(start, _HASHER, lambda: self._hash.update(part))
+            block.begin(start, _WRITER, lambda: self._put(part))
+        self._begin_part(block, end % BLOCK)
 
     def _put(self, data: memoryview) -> None:
         """Write ``data`` at the end of the file."""
@@ -132,7 +136,7 @@ class SpoolFile:
 
     def _put_some(self, data: memoryview) -> int:
         assert self._file is not None  # noqa: S101 - neither closed nor discarded
-        if self._direct is not None and len(data) == BLOCK:
+        if self._direct is not None and len(data) in {BLOCK, HALF}:
             try:
                 return os.pwrite(self._direct, data, self.size)
             except OSError as error:
@@ -147,21 +151,15 @@ class SpoolFile:
         _LIBC.sync_file_range(self._file, self._begun, end - self._begun, _WRITE)
         self._begun = end
 
-    def _wait(self) -> None:
-        """Until the block before is written and hashed."""
-        while self._full:
-            block = self._full.popleft()
-            block.join()
-            give(block)
-
     def _end_blocks(self) -> None:
-        while self._full:
-            with suppress(Exception):  # whoever gathers has been told, or does not want it
-                self._wait()
-        if self._block is not None:
-            give(self._block)
-            self._block = None
         _LARGE.discard(self)
+        block, self._block = self._block, None
+        if block is None:
+            return
+        for half in (0, HALF):
+            with suppress(Exception):  # whoever gathers has been told, or does not want it
+                block.join(half)
+        give(block)
 
     def _close_direct(self) -> None:
         direct, self._direct = self._direct, None

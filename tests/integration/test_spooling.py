@@ -16,7 +16,6 @@ from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless
 
 from dicom_node.domain.dicom_file import file_head
-from dicom_node.store import blocks
 from dicom_node.store.archive import Archive
 from dicom_node.store.blocks import BLOCK
 from dicom_node.store.spool import CACHED, EARLY, SpoolFile
@@ -101,25 +100,18 @@ def test_large_files_that_come_at_once_keep_apart(tmp_path: Path) -> None:
 def test_an_object_for_which_there_is_no_memory_leaves_the_next_ones_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = content_of(CACHED + 9 * BLOCK)
-    blocks._spare.clear()  # room for what is handed back
-    for number in range(5):  # each fails where another block is needed
-        spool = SpoolFile(tmp_path / f"{number}.part", content[:5])
-        spool.write(memoryview(content)[5 : CACHED + 10])
-        monkeypatch.setattr("dicom_node.store.spool.take", no_memory)
-        with pytest.raises(OSError, match="Cannot allocate"):
-            fill(spool, content[CACHED + 5 :], 300_000)
-        monkeypatch.undo()
-        spool.discard()
-    contents = [content_of(CACHED + number * BLOCK + 99) for number in (3, 4)]
-    spools = [SpoolFile(tmp_path / str(len(one)), one[:5]) for one in contents]
-    for begun in range(5, len(contents[1]), 300_000):
-        for spool, one in zip(spools, contents, strict=True):
-            spool.write(memoryview(one)[begun : begun + 300_000])
-    for spool, one in zip(spools, contents, strict=True):
-        spool.close()
-        assert spool.path.read_bytes() == one
-        assert spool.sha256() == hashlib.sha256(one).hexdigest()
+    content = content_of(CACHED + 3 * BLOCK + 99)
+    monkeypatch.setattr("dicom_node.store.spool.take", no_memory)
+    spool = SpoolFile(tmp_path / "a.part", content[:5])
+    with pytest.raises(OSError, match="Cannot allocate"):
+        fill(spool, content, 300_000)
+    spool.discard()
+    monkeypatch.undo()
+    spool = SpoolFile(tmp_path / "a.part", content[:5])
+    fill(spool, content, 300_000)
+    spool.close()
+    assert spool.path.read_bytes() == content
+    assert spool.sha256() == hashlib.sha256(content).hexdigest()
 
 
 def no_memory() -> None:
