@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-BLOCK = 1 << 20  # bytes; page-aligned, as O_DIRECT wants them (open(2))
+BLOCK = 768 << 10  # bytes; page-aligned, as O_DIRECT wants them (open(2))
 HALF = BLOCK // 2
 _SPARE = 2  # blocks that are kept for the next object instead of being given back
 _spare: list[Block] = []
