@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from dicom_node.store.blocks import BLOCK, HALF, Block, Helper, give, take
+from dicom_node.store.blocks import BLOCK, give, take
 
 EARLY = 4 << 20  # bytes in the page cache after which the disk is told to begin
 CACHED = 1 << 20  # bytes of a file's beginning that stay in the page cache: its header is read
@@ -18,8 +18,6 @@ _PAGE = 4096
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE: start writing, wait for nothing
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-_HASHER, _WRITER = Helper("hasher"), Helper("writer")
-_LARGE: set[SpoolFile] = set()  # those of this process that are being gathered in blocks
 
 
 class SpoolFile:
@@ -27,8 +25,7 @@ class SpoolFile:
 
     What follows the first ``CACHED`` bytes is gathered in a block, again and again, and goes to the
     disk past the page cache where the file system can do that: a third of the work, and nothing is
-    left to wait for at the end. Of an object that comes alone other threads write and hash one half
-    of the block while the other half is filled.
+    left to wait for at the end.
     """
 
     def __init__(self, path: Path, head: bytes, *, direct: bool = True) -> None:
@@ -38,8 +35,8 @@ class SpoolFile:
         self._hash = hashlib.sha256()
         self._wants_direct = direct
         self._direct: int | None = None
-        self._block: Block | None = None
-        self._from = self._filled = self._to = 0  # the part of the block that is being filled
+        self._block: memoryview | None = None
+        self._filled = 0  # bytes of the block
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file: int | None = os.open(path, flags, 0o600)
         with suppress(OSError):  # no locks in this file system: then its age says who is at work
@@ -65,10 +62,7 @@ class SpoolFile:
     def close(self) -> None:
         """Nothing more comes: the rest is written and hashed, the file can be read."""
         if self._block is not None:
-            self._block.join(0, HALF)
-            rest = self._block.memory[self._from : self._filled]
-            self._put(rest)
-            self._hash.update(rest)
+            self._put_block(self._block[: self._filled])
             self._end_blocks()
         self._send_off(self.size)  # on its way while the header is read
         self._close()
@@ -87,42 +81,25 @@ class SpoolFile:
     def _begin_blocks(self) -> None:
         self._send_off(self.size)
         self._block = take()
-        _LARGE.add(self)
         if self._wants_direct:
             with suppress(OSError):  # this file system knows the page cache alone
                 self._direct = os.open(self.path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-        self._begin_part(self._block, 0)
-
-    def _begin_part(self, block: Block, start: int) -> None:
-        """Go on at ``start`` of the block: with all of it, or with a half beside the helpers."""
-        shared = len(_LARGE) > 1  # the others' own threads keep the processor busy
-        self._from = self._filled = start
-        self._to = BLOCK if start == 0 and shared else start + HALF
-        block.join(*range(start, self._to, HALF))
 
     def _gather(self, data: memoryview) -> memoryview:
-        """Take what the part has room for; what is left of ``data``."""
+        """Take what the block has room for; what is left of ``data``."""
         assert self._block is not None  # noqa: S101 - blocks have begun
-        end = min(self._to, self._filled + len(data))
+        end = min(BLOCK, self._filled + len(data))
         size = end - self._filled
-        self._block.memory[self._filled : end] = data[:size]
+        self._block[self._filled : end] = data[:size]
         self._filled = end
-        if end == self._to:
-            self._put_part(self._block)
+        if end == BLOCK:
+            self._put_block(self._block)
         return data[size:]
 
-    def _put_part(self, block: Block) -> None:
-        """Write and hash a part that is full, and go on with the next one."""
-        start, end = self._from, self._to
-        part = block.memory[start:end]
-        if len(_LARGE) > 1:
-            block.join(0, HALF)  # what came before is hashed before
-            self._hash.update(part)
-            self._put(part)
-        else:
-            block.begin(start, _HASHER, lambda: self._hash.update(part))
-            block.begin(start, _WRITER, lambda: self._put(part))
-        self._begin_part(block, end % BLOCK)
+    def _put_block(self, data: memoryview) -> None:
+        self._hash.update(data)
+        self._put(data)
+        self._filled = 0
 
     def _put(self, data: memoryview) -> None:
         """Write ``data`` at the end of the file."""
@@ -136,7 +113,7 @@ class SpoolFile:
 
     def _put_some(self, data: memoryview) -> int:
         assert self._file is not None  # noqa: S101 - neither closed nor discarded
-        if self._direct is not None and len(data) in {BLOCK, HALF}:
+        if self._direct is not None and len(data) == BLOCK:
             try:
                 return os.pwrite(self._direct, data, self.size)
             except OSError as error:
@@ -152,14 +129,9 @@ class SpoolFile:
         self._begun = end
 
     def _end_blocks(self) -> None:
-        _LARGE.discard(self)
         block, self._block = self._block, None
-        if block is None:
-            return
-        for half in (0, HALF):
-            with suppress(Exception):  # whoever gathers has been told, or does not want it
-                block.join(half)
-        give(block)
+        if block is not None:
+            give(block)
 
     def _close_direct(self) -> None:
         direct, self._direct = self._direct, None

@@ -85,7 +85,7 @@ def test_large_files_that_come_at_once_keep_apart(tmp_path: Path) -> None:
         for number, content in enumerate(contents)
     ]
     begun = 5
-    while spools:  # the first alone at its beginning and end, all of them between
+    while spools:
         for spool, content in list(zip(spools, contents, strict=True)):
             spool.write(memoryview(content)[begun : begun + 300_000])
             if begun + 300_000 >= len(content):

@@ -14,13 +14,13 @@ from random import Random
 
 import pytest
 
-from dicom_node.store.blocks import BLOCK, HALF
+from dicom_node.store.blocks import BLOCK
 from dicom_node.store.spool import CACHED, SpoolFile
 
 SECONDS = 3.0
 PWRITE = os.pwrite
 THREADS = 3
-SIZES = (100, CACHED, CACHED + 1, CACHED + HALF, CACHED + BLOCK)
+SIZES = (100, CACHED, CACHED + 1, CACHED + BLOCK)
 PORTIONS = (65_536, 384 << 10, 2 << 20)
 
 
@@ -31,7 +31,7 @@ def moody(rng: Random) -> Callable[[int, memoryview, int], int]:
         mood = rng.random()
         if mood < 0.01:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if mood < 0.03 and len(data) in {BLOCK, HALF}:
+        if mood < 0.03 and len(data) == BLOCK:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         if mood < 0.3 and len(data) > 1:
             data = data[: rng.randrange(1, len(data))]
