@@ -92,6 +92,8 @@ def zombie(site: Site, rng: Random) -> End:
 
 def deafen(site: Site, rng: Random) -> End:
     """The worker's parent takes no message any more; its child is well."""
+    # The run before may have killed the child just now, and only this parent starts another.
+    site.wait(site.worker_children, "the worker's child")
     site.worker.kill(signal.SIGSTOP)
     return nothing
 
