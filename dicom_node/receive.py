@@ -150,7 +150,7 @@ class Incoming:
 
     def _keep(self, spool: SpoolFile) -> None:
         receiver, command = self._receiver, self._command
-        spool.close()
+        sha256 = spool.finish()
         header = scan(spool.path, self._syntax, receiver.rule)
         if (header.sop_class_uid, header.sop_instance_uid) != (
             command.sop_class_uid,
@@ -160,7 +160,7 @@ class Incoming:
         tally = receiver.callers.tally(self._assoc)
         received = Received(
             header=header,
-            sha256=spool.sha256(),
+            sha256=sha256,
             size=spool.size,
             association_id=tally.association_id,
             calling_ae=str(self._assoc.requestor.ae_title).strip(),
@@ -176,7 +176,7 @@ class Incoming:
             sop_instance=header.sop_instance_uid,
             state=intake.value,
             bytes=spool.size,
-            sha256=received.sha256[:12],
+            sha256=sha256[:12],
         )
         if intake in {Intake.NEW, Intake.CONFLICT, Intake.MISMATCH}:
             receiver.arrived()

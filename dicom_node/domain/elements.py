@@ -63,6 +63,7 @@ def _plain(tag: int, raw: RawDataElement) -> str | list[str] | int | None:
     if vr not in {"UI", "CS", "LO", "SH"} or not value.isascii() or _ESCAPE in value:
         return None
     text = value.decode("ascii").rstrip(" \0")
+    # pydicom takes blanks off both ends of each UID, and off the end of the whole of the others.
     if vr == "UI" and any(map(str.isspace, text)):
         return None
     if _DELIMITER not in value:

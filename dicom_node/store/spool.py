@@ -24,8 +24,8 @@ class SpoolFile:
     """A new file, locked while it grows; but for ``discard`` a method may raise ``OSError``.
 
     What follows the first ``CACHED`` bytes is gathered in a block, again and again, and goes to the
-    disk past the page cache where the file system can do that: a third of the work, and nothing is
-    left to wait for at the end.
+    disk past the page cache where the file system can do that: less than half the work, and nothing
+    is left to wait for at the end.
     """
 
     def __init__(self, path: Path, head: bytes, *, direct: bool = True) -> None:
@@ -59,16 +59,13 @@ class SpoolFile:
         while data:
             data = self._gather(data)
 
-    def close(self) -> None:
-        """Nothing more comes: the rest is written and hashed, the file can be read."""
+    def finish(self) -> str:
+        """Write the rest and close the file; the SHA-256 of its content as hexadecimal text."""
         if self._block is not None:
             self._put_block(self._block[: self._filled])
             self._end_blocks()
         self._send_off(self.size)  # on its way while the header is read
         self._close()
-
-    def sha256(self) -> str:
-        """SHA-256 of the closed file's content as hexadecimal text."""
         return self._hash.hexdigest()
 
     def discard(self) -> None:

@@ -55,9 +55,9 @@ def come(path: Path, rng: Random) -> str:
             begun += portion
         if begun < size:
             return "broken off"
-        spool.close()
+        sha256 = spool.finish()
         kept = path.read_bytes() == content and spool.size == size
-        return "kept" if kept and spool.sha256() == hashlib.sha256(content).hexdigest() else "wrong"
+        return "kept" if kept and sha256 == hashlib.sha256(content).hexdigest() else "wrong"
     except OSError:
         return "refused"
     finally:

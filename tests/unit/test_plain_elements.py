@@ -14,7 +14,6 @@ from pydicom.filereader import read_dataset
 
 from dicom_node.domain.elements import Elements
 
-# pydicom takes blanks off both ends of each UID, and off the end of other values.
 KEYWORDS = ("ImageType", "StudyInstanceUID", "PatientID", "AccessionNumber", "Modality", "Rows")
 # What the short way must tell apart, more often than chance would bring it.
 SPECIAL = st.sampled_from([b" ", b"\0", b"\\", b"\x1b$B", b"\xe9", b"\t", b"\n", b"1.2", b"A"])
